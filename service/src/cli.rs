@@ -1,0 +1,224 @@
+//! The command line: subcommands, a flag for every setting, `--help` from the table of settings, exit codes.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use tracing::{error, info};
+
+use crate::config::{Kind, SETTINGS, Setting, Settings};
+use crate::drain::{self, Exit};
+use crate::error::{Class, Classified, Dependency};
+use crate::kafka::setup::{PARTITIONS_DEFAULT, create_topics};
+use crate::observe::health;
+use crate::observe::telemetry::{self, Telemetry};
+use crate::store::Store;
+
+/// Exit code of settings or arguments that cannot be used.
+const BAD_SETTINGS: i32 = 2;
+/// The part of the drain's time in which telemetry is flushed.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
+const SETUP_RETRY_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs the program with these arguments and returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    let settings = match Settings::load(std::env::vars_os(), &flags(&matches)) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error}\n'downloader --help' lists every setting.");
+            return BAD_SETTINGS;
+        }
+    };
+    // Fails only if somebody chose a provider before, and then that one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("the system gives no threads: {error}");
+            return Exit::Failed.code();
+        }
+    };
+    let code = runtime.block_on(async {
+        let result = match matches.subcommand() {
+            Some(("setup", given)) => {
+                let partitions = given.get_one("partitions").copied().unwrap_or(PARTITIONS_DEFAULT);
+                setup(&settings, partitions).await
+            }
+            Some(("health", _)) => ask_health(&settings).await,
+            _ => run(&settings).await,
+        };
+        result.unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            Exit::Failed.code()
+        })
+    });
+    // Threads that still hang on a network that is gone must not hold up the end (I8).
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(settings: &Settings) -> anyhow::Result<i32> {
+    let Some(telemetry) = observed(settings) else { return Ok(BAD_SETTINGS) };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        run_id = telemetry.run_id(),
+        settings = ?settings.changed,
+        "downloader starts"
+    );
+    let stop = drain::on_signal().context("listen for signals")?;
+    let result = crate::run(settings, telemetry.metrics(), telemetry.run_id(), stop).await;
+    ended(telemetry, result).await
+}
+
+async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {
+    let Some(telemetry) = observed(settings) else { return Ok(BAD_SETTINGS) };
+    let result = async {
+        create_topics(settings, partitions).await?;
+        create_bucket(settings).await?;
+        Ok(Exit::Drained)
+    };
+    let result = result.await;
+    ended(telemetry, result).await
+}
+
+/// Telemetry; `None`: `LOG_LEVEL` or an `OTEL_*` variable cannot be used, which was said.
+fn observed(settings: &Settings) -> Option<Telemetry> {
+    telemetry::init(settings).inspect_err(|error| eprintln!("{error:#}")).ok()
+}
+
+async fn ended(telemetry: Telemetry, result: anyhow::Result<Exit>) -> anyhow::Result<i32> {
+    let code = match result {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            error!("{error:#}");
+            Exit::Failed.code()
+        }
+    };
+    telemetry.shutdown(FLUSH_PATIENCE).await;
+    Ok(code)
+}
+
+/// Creates the bucket, waiting for the store.
+async fn create_bucket(settings: &Settings) -> anyhow::Result<()> {
+    let store = Store::new(settings).context("make the S3 client")?;
+    let bucket = &settings.s3_bucket_name;
+    loop {
+        match store.create_bucket().await {
+            Ok(true) => info!(bucket, "bucket created"),
+            Ok(false) => info!(bucket, "bucket exists"),
+            Err(error) if error.class() == Class::Infrastructure(Dependency::Store) => {
+                info!(%error, "waiting for the store");
+                tokio::time::sleep(SETUP_RETRY_EVERY).await;
+                continue;
+            }
+            Err(error) => return Err(error).context("create the bucket"),
+        }
+        return Ok(());
+    }
+}
+
+async fn ask_health(settings: &Settings) -> anyhow::Result<i32> {
+    let (status, body) = health::ask(settings.http_listen, "/readyz").await?;
+    println!("{}", body.trim_end());
+    Ok(i32::from(status != 200))
+}
+
+fn flags(matches: &ArgMatches) -> HashMap<&'static str, String> {
+    // Global flags reach the subcommand's matches, wherever they stood.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let given = |setting: &Setting| Some((setting.name, matches.get_one::<String>(setting.name)?.clone()));
+    SETTINGS.iter().filter_map(given).collect()
+}
+
+fn command() -> Command {
+    let partitions = Arg::new("partitions")
+        .long("partitions")
+        .value_name("count")
+        .value_parser(value_parser!(i32).range(1..=10_000))
+        .help(format!(
+            "partitions of a topic that is created: the most downloaders that can share its work [default: {PARTITIONS_DEFAULT}]"
+        ));
+    Command::new("downloader")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .after_help(
+            "Every setting is also an environment variable, and NAME_FILE reads it from a file. A flag wins over the \
+             environment. OTEL_* variables work as OpenTelemetry specifies; without an endpoint nothing is exported.\n\n\
+             Exit codes: 0 drained, 75 drained but a last commit was not acknowledged, 70 the Kafka client failed, \
+             2 bad settings, 1 anything else.",
+        )
+        .subcommand(Command::new("run").about("Work on tasks until SIGTERM (the default)"))
+        .subcommand(Command::new("setup").about("Create the topics and the bucket that are missing, then exit").arg(partitions))
+        .subcommand(Command::new("health").about("Ask the running process whether it is ready: 0 yes, 1 no and why"))
+        .disable_help_subcommand(true)
+        .args(SETTINGS.iter().map(arg))
+}
+
+fn arg(setting: &Setting) -> Arg {
+    let default = if setting.default.is_empty() { "none" } else { setting.default };
+    let variables = std::iter::once(&setting.name).chain(setting.also).copied().collect::<Vec<_>>().join(" or ");
+    Arg::new(setting.name)
+        .long(setting.flag())
+        .value_name(value_name(setting.kind))
+        .help(format!("{} [default: {default}] [env: {variables}]", setting.meaning))
+        .global(true)
+}
+
+/// The type and unit of a setting, as `--help` and the README show it.
+pub fn value_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Choice(_) => "word",
+        Kind::Count(..) => "count",
+        Kind::Bytes(..) => "bytes, KiB, MiB, GiB",
+        Kind::Duration(..) => "ms, s, m, h",
+        Kind::Cidrs => "CIDR,…",
+        Kind::Ports => "port,…",
+        Kind::SocketAddress => "address:port",
+        Kind::Properties => "key=value;…",
+        Kind::Endpoint => "URL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_every_setting_with_default_and_variable() {
+        let help = command().render_long_help().to_string();
+        for setting in SETTINGS {
+            let shown = help.contains(&format!("--{} ", setting.flag())) && help.contains(setting.name);
+            assert!(shown && help.contains(&format!("[default: {}", setting.default)), "{} in\n{help}", setting.name);
+        }
+    }
+
+    #[test]
+    fn a_flag_counts_before_and_after_the_subcommand() {
+        for args in [["downloader", "--log-level=debug", "setup"], ["downloader", "setup", "--log-level=debug"]] {
+            let matches = command().try_get_matches_from(args).expect("parses");
+            assert_eq!(flags(&matches).get("LOG_LEVEL").map(String::as_str), Some("debug"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_flag_or_word_is_refused_with_code_2() {
+        for args in [["downloader", "--kafka-broker=x"], ["downloader", "replicate"]] {
+            assert_eq!(command().try_get_matches_from(args).expect_err("refused").exit_code(), 2);
+        }
+    }
+}

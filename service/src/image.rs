@@ -1,0 +1,120 @@
+//! Pictures: the bytes of a source -> its thumbnail, whatever the bytes are.
+//!
+//! The header is judged before anything is decoded, and the memory that decoding takes is reserved before it is used.
+//! Nothing here knows where the bytes come from, or what becomes of the thumbnail.
+
+mod decode;
+mod error;
+mod header;
+mod pool;
+mod size;
+mod thumbnail;
+
+use std::num::NonZero;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::config::Settings;
+use crate::flow::limits::ByteBudget;
+use header::Header;
+use pool::{Panicked, Workers};
+
+pub use error::ImageError;
+pub use header::Format;
+pub use pool::THREAD_NAME;
+
+/// Makes thumbnails, one at a time on each processor. Clones share the threads.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    workers: Workers,
+    budget: ByteBudget,
+    pixels_max: u64,
+    edge: u32,
+}
+
+/// A thumbnail, and what was found out about its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// A JPEG, or a PNG where anything shines through.
+    pub bytes: Bytes,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+    /// Their media type.
+    pub content_type: &'static str,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// The source's media type, judged by its bytes.
+    pub source_content_type: &'static str,
+    /// The source's width as it is shown, in pixels.
+    pub source_width: u32,
+    /// The source's height as it is shown, in pixels.
+    pub source_height: u32,
+}
+
+impl Pool {
+    /// A pool by `SOURCE_PIXELS_MAX` and `THUMBNAIL_EDGE_PX`, with a thread for each processor.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn new(settings: &Settings, decode_budget: ByteBudget) -> anyhow::Result<Pool> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(Pool {
+            workers: Workers::start(threads)?,
+            budget: decode_budget,
+            pixels_max: settings.source_pixels_max,
+            edge: settings.thumbnail_edge_px,
+        })
+    }
+
+    /// Makes the thumbnail of `source`.
+    ///
+    /// # Errors
+    /// Why there is none; trying again cannot help.
+    ///
+    /// # Cancel safety
+    /// Safe: work that has begun is finished on its thread, with its reservation, and dropped.
+    pub async fn thumbnail(&self, source: Bytes) -> Result<Thumbnail, ImageError> {
+        let (pixels_max, edge) = (self.pixels_max, self.edge);
+        let judged = source.clone();
+        let header = self.run(move || header::read(&judged, pixels_max, edge)).await?;
+        let (needed, budget) = (header.decode_bytes, self.budget.total());
+        if needed > budget {
+            return Err(ImageError::MemoryLimit { needed, budget });
+        }
+        let reservation = self.budget.reserve(needed).await;
+        self.run(move || {
+            let _held = reservation;
+            make(&source, header, edge)
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
+    ) -> Result<T, ImageError> {
+        self.workers.run(work).await.unwrap_or_else(|Panicked| Err(ImageError::Panicked))
+    }
+}
+
+fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageError> {
+    let decoded = decode::decode(source, header)?;
+    let (source_width, source_height) = thumbnail::shown(header.width, header.height, decoded.orientation);
+    let encoded = thumbnail::make(decoded, edge)?;
+    Ok(Thumbnail {
+        sha256: Sha256::digest(&encoded.bytes).into(),
+        bytes: encoded.bytes,
+        content_type: encoded.format.content_type(),
+        width: encoded.width,
+        height: encoded.height,
+        source_content_type: header.format.content_type(),
+        source_width,
+        source_height,
+    })
+}
+
+#[cfg(test)]
+mod tests;

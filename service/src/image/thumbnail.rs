@@ -1,0 +1,102 @@
+//! Pixels -> a thumbnail: resized, turned upright, encoded. The same pixels give the same bytes.
+//!
+//! Nothing of the source's metadata goes into it. A colour profile is dropped too: its colours are taken for sRGB.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ExtendedColorType, ImageEncoder as _};
+use jpeg_encoder::{ColorType as JpegColour, Encoder as JpegEncoder, SamplingFactor};
+
+use super::decode::Decoded;
+use super::error::ImageError;
+use super::header::Format;
+use super::size::fit;
+
+const JPEG_QUALITY: u8 = 80;
+
+/// An encoded thumbnail.
+pub(super) struct Encoded {
+    pub(super) bytes: Bytes,
+    pub(super) format: Format,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// The size in which a picture is shown.
+pub(super) fn shown(width: u32, height: u32, orientation: Orientation) -> (u32, u32) {
+    match orientation {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            (height, width)
+        }
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => (width, height),
+    }
+}
+
+/// Makes a thumbnail that fits a square of `edge`.
+pub(super) fn make(decoded: Decoded, edge: u32) -> Result<Encoded, ImageError> {
+    let Decoded { picture, orientation } = decoded;
+    let is_transparent = is_transparent(&picture);
+    let (width, height) = fit(picture.width(), picture.height(), edge);
+    let mut small = resize(picture, width, height, is_transparent)?;
+    small.apply_orientation(orientation);
+    let (format, bytes) = if is_transparent { (Format::Png, png(&small)?) } else { (Format::Jpeg, jpeg(&small)?) };
+    Ok(Encoded { bytes: bytes.into(), format, width: small.width(), height: small.height() })
+}
+
+/// Whether anything shines through any pixel.
+fn is_transparent(picture: &DynamicImage) -> bool {
+    match picture {
+        DynamicImage::ImageLumaA8(pixels) => pixels.pixels().any(|pixel| pixel.0[1] < u8::MAX),
+        DynamicImage::ImageRgba8(pixels) => pixels.pixels().any(|pixel| pixel.0[3] < u8::MAX),
+        DynamicImage::ImageLumaA16(pixels) => pixels.pixels().any(|pixel| pixel.0[1] < u16::MAX),
+        DynamicImage::ImageRgba16(pixels) => pixels.pixels().any(|pixel| pixel.0[3] < u16::MAX),
+        _ => false,
+    }
+}
+
+fn resize(picture: DynamicImage, width: u32, height: u32, use_alpha: bool) -> Result<DynamicImage, ImageError> {
+    if (picture.width(), picture.height()) == (width, height) {
+        return Ok(picture);
+    }
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(use_alpha);
+    let mut small = DynamicImage::new(width, height, picture.color());
+    Resizer::new().resize(&picture, &mut small, &options).map_err(|error| ImageError::Unfinished(error.to_string()))?;
+    Ok(small)
+}
+
+fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
+    let (pixels, colour) = if picture.color().has_color() {
+        (picture.to_rgb8().into_raw(), JpegColour::Rgb)
+    } else {
+        (picture.to_luma8().into_raw(), JpegColour::Luma)
+    };
+    let side = |side| u16::try_from(side).map_err(|_| ImageError::Unfinished("a side is too long for JPEG".to_owned()));
+    let (width, height) = (side(picture.width())?, side(picture.height())?);
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new(&mut bytes, JPEG_QUALITY);
+    // Standard Huffman tables: with its own the encoder writes a scan for each component, which not every decoder reads
+    // right.
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.encode(&pixels, width, height, colour).map_err(|error| ImageError::Unfinished(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn png(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
+    let (pixels, colour) = if picture.color().has_color() {
+        (picture.to_rgba8().into_raw(), ExtendedColorType::Rgba8)
+    } else {
+        (picture.to_luma_alpha8().into_raw(), ExtendedColorType::La8)
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, PngFilter::Adaptive)
+        .write_image(&pixels, picture.width(), picture.height(), colour)
+        .map_err(|error| ImageError::Unfinished(error.to_string()))?;
+    Ok(bytes.into_inner())
+}

@@ -1,0 +1,19 @@
+//! The only place that knows the Kafka client: records in, outcomes and dead letters out, positions committed.
+//!
+//! The poll thread receives, the intake decides what may start, the commit thread says what is finished. A record is
+//! finished only by an acknowledged outcome, so a kill at any point leaves its offset uncommitted and it comes again.
+
+mod client;
+mod commit;
+mod consumer;
+mod dead_letters;
+mod headers;
+mod intake;
+mod producer;
+mod rebalance;
+pub mod setup;
+
+pub(crate) use client::refused;
+pub use consumer::{Consumer, Drained};
+pub use intake::Delivery;
+pub use producer::{AckedOutcome, ProduceError, Producer};

@@ -1,0 +1,266 @@
+//! The one consumer of the process: a poll thread that never stops polling, whatever waits behind it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::commit::{self, Commits, Committer};
+use super::intake::{Delivery, Intake};
+use super::producer::AckedOutcome;
+use super::rebalance::Callbacks;
+use crate::config::Settings;
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::task::Ticket;
+
+/// The longest the poll thread sleeps: the latency of pausing, resuming and stopping.
+const POLL_PATIENCE: Duration = Duration::from_millis(50);
+/// The same error is logged at most this often.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// Leaving the group takes a moment; a broker that is gone must not hold the end up.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Records in, finished records out.
+pub struct Consumer {
+    intake: Arc<Intake>,
+    commits: Commits,
+    running: Mutex<Option<Running>>,
+    stop: Arc<AtomicBool>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+/// What ends with the drain.
+struct Running {
+    client: Arc<BaseConsumer<Callbacks>>,
+    poll: JoinHandle<()>,
+    committer: JoinHandle<()>,
+}
+
+/// How a consumer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drained {
+    /// Every partition's last position was acknowledged.
+    pub acknowledged: bool,
+    /// The lowest unfinished record of each partition that has one.
+    pub unfinished: Vec<(i32, i64)>,
+}
+
+impl Consumer {
+    /// Joins the group and begins to receive. It does not wait for the broker.
+    ///
+    /// # Errors
+    /// The client refuses a property, which it names, or no thread can be started.
+    pub fn start(settings: &Settings, health: Health, metrics: Metrics) -> anyhow::Result<Consumer> {
+        let topic = settings.kafka_input_topic.clone();
+        let intake = Arc::new(Intake::default());
+        let (commits, requests) = commit::channel();
+        let callbacks = Callbacks {
+            intake: intake.clone(),
+            commits: commits.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            topic: topic.clone(),
+            broker_up: Mutex::new(None),
+        };
+        let client: BaseConsumer<Callbacks> = super::client::consumer(settings)
+            .create_with_context(callbacks)
+            .context("make the Kafka consumer (see KAFKA_PROPERTIES)")?;
+        let client = Arc::new(client);
+        client.subscribe(&[&topic]).context("subscribe to the topic of tasks")?;
+        let committer = Committer {
+            client: client.clone(),
+            intake: intake.clone(),
+            metrics: metrics.clone(),
+            topic: topic.clone(),
+            interval: settings.commit_interval,
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let (failure, failed) = watch::channel(None);
+        let poller = Poller {
+            client: client.clone(),
+            intake: intake.clone(),
+            health,
+            metrics,
+            topic,
+            stop: stop.clone(),
+            failure,
+        };
+        let committer = committer.start(requests)?;
+        let poll = std::thread::Builder::new().name("kafka-poll".into());
+        let poll = poll.spawn(move || poller.run()).context("start the poll thread")?;
+        let running = Mutex::new(Some(Running { client, poll, committer }));
+        Ok(Consumer { intake, commits, running, stop, failed })
+    }
+
+    /// The next record to work on; `None` once the consumer drains.
+    ///
+    /// # Cancel safety
+    /// Safe: no record is lost.
+    pub async fn next(&self) -> Option<Delivery> {
+        self.intake.next().await
+    }
+
+    /// The record is finished, by the broker's own word. Too late for a partition that is no longer ours: ignored.
+    pub fn complete(&self, ticket: Ticket, _proof: AckedOutcome) {
+        if self.intake.finished(ticket) {
+            self.commits.soon();
+        }
+    }
+
+    /// Waits until the client fails for good, and says why.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or_default(),
+            Err(_) => "the poll thread ended".to_owned(),
+        }
+    }
+
+    /// Nothing starts from now on. Polling goes on, so that the group keeps us while tasks finish.
+    pub fn stop_starting(&self) {
+        self.intake.close();
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && let Ok(assignment) = running.client.assignment()
+            && let Err(error) = running.client.pause(&assignment)
+        {
+            warn!(%error, "cannot pause; what arrives now is left to others");
+        }
+    }
+
+    /// The last commit and the farewell, within `patience`. Blocks.
+    pub fn drain(&self, patience: Duration) -> Drained {
+        let deadline = Instant::now() + patience;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let partitions = self.intake.partitions();
+        let unfinished = self.intake.oldest_unfinished();
+        let closing = self.intake.unassigned(&partitions);
+        let acknowledged = self.commits.close(closing, left());
+        self.stop.store(true, Ordering::Relaxed);
+        self.commits.stop();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Leaving polls without a bound (rdkafka's drop), so it happens on a thread that may be left behind.
+        let (done, gone) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            if let Some(running) = running {
+                let _ = running.poll.join();
+                let _ = running.committer.join();
+                drop(running.client);
+            }
+            let _ = done.send(());
+        });
+        if gone.recv_timeout(left().min(LEAVE_PATIENCE)).is_err() {
+            warn!("the group was not left in time; the broker will notice at the session timeout");
+        }
+        Drained { acknowledged, unfinished }
+    }
+
+    /// Records unread or unfinished.
+    pub fn lag(&self) -> Option<u64> {
+        self.intake.lag()
+    }
+
+    /// When the oldest unfinished record was written, in Unix milliseconds.
+    pub fn oldest_written_ms(&self) -> Option<i64> {
+        self.intake.oldest_written_ms()
+    }
+
+    /// Records received and not finished, those of them that have not started, and partitions owned.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        self.intake.sizes()
+    }
+}
+
+struct Poller {
+    client: Arc<BaseConsumer<Callbacks>>,
+    intake: Arc<Intake>,
+    health: Health,
+    metrics: Metrics,
+    topic: String,
+    stop: Arc<AtomicBool>,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Poller {
+    fn run(self) {
+        let mut logged = VecDeque::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            self.health.poll_turned();
+            match self.client.poll(POLL_PATIENCE) {
+                Some(Ok(record)) => self.take(&record),
+                Some(Err(error)) => {
+                    if self.fails(&error, &mut logged) {
+                        return;
+                    }
+                }
+                None => {}
+            }
+            self.relieve();
+        }
+    }
+
+    fn take(&self, record: &BorrowedMessage<'_>) {
+        self.metrics.record_received(record.partition());
+        self.intake.received(Delivery {
+            payload: record.payload().map(<[u8]>::to_vec),
+            key: record.key().map(<[u8]>::to_vec),
+            headers: record.headers().map(rdkafka::message::BorrowedHeaders::detach),
+            timestamp_ms: record.timestamp().to_millis(),
+            ticket: Ticket { partition: record.partition(), offset: record.offset(), epoch: 0 },
+            ended: CancellationToken::new(),
+        });
+    }
+
+    /// Pauses partitions with a long backlog and resumes those with a short one.
+    fn relieve(&self) {
+        let (pause, resume) = self.intake.pressure();
+        let list = |partitions: Vec<i32>| {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            partitions.into_iter().for_each(|partition| drop(list.add_partition(&self.topic, partition)));
+            list
+        };
+        for (list, act) in [(list(pause), "pause"), (list(resume), "resume")] {
+            if list.count() == 0 {
+                continue;
+            }
+            let result = if act == "pause" { self.client.pause(&list) } else { self.client.resume(&list) };
+            if let Err(error) = result {
+                warn!(%error, act, "cannot change the flow of a partition");
+            }
+        }
+    }
+
+    /// Says what went wrong; true: for good.
+    fn fails(&self, error: &KafkaError, logged: &mut VecDeque<(String, Instant)>) -> bool {
+        if let Some((code, reason)) = self.client.client().fatal_error() {
+            error!(?code, reason, "the Kafka client failed for good");
+            let _ = self.failure.send(Some(format!("{code:?}: {reason}")));
+            return true;
+        }
+        let code = error.rdkafka_error_code();
+        let missing = matches!(code, Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic));
+        let message = match missing {
+            true => format!("topic '{}' does not exist; create it, or run 'downloader setup'", self.topic),
+            false => error.to_string(),
+        };
+        logged.retain(|(_, at)| at.elapsed() < WARN_EVERY);
+        if !logged.iter().any(|(known, _)| *known == message) {
+            info!(message, "waiting for the broker");
+            logged.push_back((message, Instant::now()));
+        }
+        false
+    }
+}

@@ -1,0 +1,140 @@
+//! Outcomes out. What comes back from a send is the broker's acknowledgement, and only that can finish a record.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tracing::Span;
+
+use super::headers;
+use crate::config::Settings;
+use crate::error::{Class, Classified, Code, Dependency};
+use crate::task::{Outcome, Ticket};
+
+/// How long a send waits for room in the client's queue before it counts as the broker's failure.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Proof that the broker (all in-sync replicas) holds what finishes a record: its outcome, or, where no id can be
+/// read, its dead letter. Only this module's sends make one.
+#[derive(Debug)]
+pub struct AckedOutcome(());
+
+/// The broker did not acknowledge.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// The topic does not exist.
+    #[error("topic '{topic}' does not exist; create it, or run 'downloader setup'")]
+    UnknownTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The broker refuses a record of this size.
+    #[error("the broker refuses a record of this size on '{topic}'")]
+    TooLarge {
+        /// The topic's name.
+        topic: String,
+    },
+    /// Anything else; the record may or may not have been written.
+    #[error("cannot send to '{topic}': {source}")]
+    Failed {
+        /// The topic's name.
+        topic: String,
+        /// The client's error.
+        #[source]
+        source: KafkaError,
+    },
+}
+
+impl Classified for ProduceError {
+    fn class(&self) -> Class {
+        match self {
+            ProduceError::UnknownTopic { .. } | ProduceError::TooLarge { .. } | ProduceError::Failed { .. } => {
+                Class::Infrastructure(Dependency::Kafka)
+            }
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            ProduceError::UnknownTopic { .. } | ProduceError::TooLarge { .. } | ProduceError::Failed { .. } => {
+                Code::BrokerUnavailable
+            }
+        }
+    }
+}
+
+/// The process's one producer.
+#[derive(Clone)]
+pub struct Producer {
+    client: FutureProducer,
+    pub(super) input_topic: String,
+    pub(super) output_topic: String,
+    pub(super) dead_topic: String,
+    pub(super) run_id: String,
+}
+
+impl Producer {
+    /// A producer; it connects when it is first used.
+    ///
+    /// # Errors
+    /// The client refuses a property, which it names.
+    pub fn new(settings: &Settings, run_id: &str) -> anyhow::Result<Producer> {
+        use anyhow::Context as _;
+        let client =
+            super::client::producer(settings).create().context("make the Kafka producer (see KAFKA_PROPERTIES)")?;
+        Ok(Producer {
+            client,
+            input_topic: settings.kafka_input_topic.clone(),
+            output_topic: settings.kafka_output_topic.clone(),
+            dead_topic: settings.kafka_dead_topic.clone(),
+            run_id: run_id.to_owned(),
+        })
+    }
+
+    /// The topic outcomes go to.
+    pub fn output_topic(&self) -> &str {
+        &self.output_topic
+    }
+
+    /// Publishes the outcome of the record behind `ticket` and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// It was not acknowledged; it may have been written all the same, so it is sent again and readers take repeats.
+    ///
+    /// # Cancel safety
+    /// Not cancellable: once called, the client may write the record even if the future is dropped (I7).
+    pub async fn send(&self, ticket: Ticket, outcome: &Outcome, span: Span) -> Result<AckedOutcome, ProduceError> {
+        let key = outcome.correlation_id.to_string();
+        let payload = serde_json::to_vec(outcome).unwrap_or_default();
+        let source = headers::source(&self.input_topic, ticket, outcome.attempts.unwrap_or_default(), &self.run_id);
+        let headers = headers::with_trace(source, &span);
+        self.produce(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await
+    }
+
+    pub(super) async fn produce(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: OwnedHeaders,
+    ) -> Result<AckedOutcome, ProduceError> {
+        let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
+        match self.client.send(record, QUEUE_PATIENCE).await {
+            Ok(_delivery) => Ok(AckedOutcome(())),
+            Err((error, _record)) => Err(told_apart(topic.to_owned(), error)),
+        }
+    }
+}
+
+fn told_apart(topic: String, source: KafkaError) -> ProduceError {
+    match source.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition,
+        ) => ProduceError::UnknownTopic { topic },
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => ProduceError::TooLarge { topic },
+        _ => ProduceError::Failed { topic, source },
+    }
+}

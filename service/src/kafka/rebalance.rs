@@ -1,0 +1,91 @@
+//! The client's callbacks: partitions come and go, the broker's statistics arrive. They run on the poll thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tracing::{debug, info, warn};
+
+use super::commit::Commits;
+use super::intake::Intake;
+use crate::error::Dependency;
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+
+/// How long a revocation waits for the closing commit; the group waits meanwhile.
+const CLOSING_COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the callbacks need.
+pub(super) struct Callbacks {
+    pub(super) intake: Arc<Intake>,
+    pub(super) commits: Commits,
+    pub(super) health: Health,
+    pub(super) metrics: Metrics,
+    pub(super) topic: String,
+    /// What was last said of the broker.
+    pub(super) broker_up: Mutex<Option<bool>>,
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}
+
+impl ClientContext for Callbacks {
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        if self.broker_up.lock().unwrap_or_else(PoisonError::into_inner).replace(up) != Some(up) {
+            let state = if up { Ok(()) } else { Err("no broker of KAFKA_BROKERS answers".to_owned()) };
+            self.health.dependency(Dependency::Kafka, state);
+        }
+        if let Some(topic) = statistics.topics.get(&self.topic) {
+            let known = topic.partitions.values().filter(|partition| partition.hi_offset >= 0);
+            self.intake.log_ends(known.map(|partition| (partition.partition, partition.hi_offset)));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "the Kafka client reports an error");
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn pre_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions = partitions(list);
+                if !partitions.is_empty() {
+                    info!(?partitions, "partitions assigned");
+                }
+                self.intake.assigned(&partitions);
+                self.metrics.rebalanced("assigned");
+            }
+            Rebalance::Revoke(list) => {
+                let partitions = partitions(list);
+                let closing = self.intake.unassigned(&partitions);
+                if client.assignment_lost() {
+                    warn!(?partitions, "partitions lost; somebody else may own them already");
+                    self.metrics.rebalanced("lost");
+                } else {
+                    let acknowledged = self.commits.close(closing, CLOSING_COMMIT_PATIENCE);
+                    info!(?partitions, acknowledged, "partitions revoked");
+                    self.metrics.rebalanced("revoked");
+                }
+            }
+            Rebalance::Error(error) => warn!(%error, "the group cannot rebalance"),
+        }
+    }
+
+    fn post_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            // The client keeps a partition paused across assignments; a new one starts flowing.
+            if let Err(error) = client.resume(list) {
+                warn!(%error, "cannot resume what was assigned");
+            }
+            self.health.joined(true);
+        }
+    }
+}

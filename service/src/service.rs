@@ -1,0 +1,206 @@
+//! The running service: builds the clients, starts what the intake hands out, and drains.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Settings;
+use crate::drain::{Deadlines, Exit};
+use crate::error::Dependency;
+use crate::fetch::Fetcher;
+use crate::flow::hosts::Hosts;
+use crate::flow::limits::ByteBudget;
+use crate::flow::outage::Breaker;
+use crate::flow::retry::RetryPolicy;
+use crate::image::Pool;
+use crate::kafka::{Consumer, Delivery, Producer};
+use crate::observe::health::{self, Health};
+use crate::observe::metrics::{Gauges, Metrics};
+use crate::pipeline::Pipeline;
+use crate::store::Store;
+
+/// How often readiness asks the store.
+const STORE_CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs the service until `stop` fires or something fails for good; then drains within `DRAIN_TIMEOUT`.
+///
+/// It does not wait for the broker or the store: it starts, says what it waits for, and goes on when they are there.
+///
+/// # Errors
+/// It could not start: a port is taken, or a client refuses a setting.
+pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: CancellationToken) -> anyhow::Result<Exit> {
+    let health = Health::default();
+    let listener = tokio::net::TcpListener::bind(settings.http_listen)
+        .await
+        .with_context(|| format!("listen on {} (HTTP_LISTEN)", settings.http_listen))?;
+    let source_budget = ByteBudget::new(settings.source_bytes_in_flight_max);
+    let decode_budget = ByteBudget::new(settings.decode_bytes_max);
+    let store = Store::new(settings).context("make the S3 client")?;
+    let pipeline = Arc::new(Pipeline {
+        fetcher: Fetcher::new(settings, Hosts::new(settings.fetch_per_host_max), source_budget.clone())
+            .context("make the HTTP client")?,
+        pool: Pool::new(settings, decode_budget.clone()).context("start the decoders")?,
+        store: store.clone(),
+        producer: Producer::new(settings, run_id)?,
+        broker_breaker: Breaker::new(Dependency::Kafka, health.clone()),
+        store_breaker: Breaker::new(Dependency::Store, health.clone()),
+        retry: RetryPolicy::for_tasks(settings.task_timeout),
+        metrics: metrics.clone(),
+        topic: settings.kafka_input_topic.clone(),
+        group: settings.kafka_consumer_group.clone(),
+        bucket: settings.s3_bucket_name.clone(),
+    });
+    let consumer = Arc::new(Consumer::start(settings, health.clone(), metrics.clone())?);
+    metrics.observe(Arc::new(Readings { consumer: consumer.clone(), source_budget, decode_budget }));
+
+    // The page of health outlives the drain, so that its state can be watched.
+    let serving = CancellationToken::new();
+    tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
+    let _ends_with_us = serving.drop_guard();
+    tokio::spawn(watch_store(store, pipeline.store_breaker.clone(), health.clone(), stop.clone()));
+
+    let (mut tasks, mut exit) = (JoinSet::new(), Exit::Drained);
+    let permits = Arc::new(Semaphore::new(settings.parallel_operations));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            cause = consumer.failed() => {
+                error!(cause, "the Kafka client failed; ending");
+                exit = Exit::ClientFailed;
+                break;
+            }
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(panic) = ended {
+                    give_up(&panic);
+                    exit = Exit::Failed;
+                    break;
+                }
+            }
+            Some((delivery, permit)) = take(&consumer, &permits) => {
+                tasks.spawn(work(pipeline.clone(), consumer.clone(), delivery, permit));
+            }
+        }
+    }
+    health.draining();
+    let deadlines = Deadlines::begin(settings.drain_timeout);
+    info!(tasks = tasks.len(), "nothing new starts; running tasks may finish");
+    consumer.stop_starting();
+    if !finish(&mut tasks, deadlines).await {
+        exit = Exit::Failed;
+    }
+    Ok(close(consumer, deadlines, exit).await)
+}
+
+async fn take(consumer: &Consumer, permits: &Arc<Semaphore>) -> Option<(Delivery, OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.ok()?;
+    Some((consumer.next().await?, permit))
+}
+
+async fn work(pipeline: Arc<Pipeline>, consumer: Arc<Consumer>, delivery: Delivery, _permit: OwnedSemaphorePermit) {
+    if let Some(acked) = pipeline.run_task(&delivery).await {
+        consumer.complete(delivery.ticket, acked);
+    }
+}
+
+/// Waits for running tasks up to their deadline, then gives them back unfinished. False: one of them panicked.
+async fn finish(tasks: &mut JoinSet<()>, deadlines: Deadlines) -> bool {
+    loop {
+        match tokio::time::timeout_at(deadlines.tasks(), tasks.join_next()).await {
+            Ok(None) => return true,
+            Ok(Some(Ok(()))) => {}
+            Ok(Some(Err(panic))) => {
+                give_up(&panic);
+                return false;
+            }
+            Err(_late) => {
+                warn!(tasks = tasks.len(), "no time left; these tasks run again elsewhere");
+                tasks.shutdown().await;
+                return true;
+            }
+        }
+    }
+}
+
+async fn close(consumer: Arc<Consumer>, deadlines: Deadlines, exit: Exit) -> Exit {
+    let patience = deadlines.left() / 2;
+    let drained = match tokio::task::spawn_blocking(move || consumer.drain(patience)).await {
+        Ok(drained) => drained,
+        Err(panic) => {
+            give_up(&panic);
+            return Exit::Failed;
+        }
+    };
+    if drained.acknowledged {
+        info!("drained; every position is committed");
+        return exit;
+    }
+    warn!(unfinished = ?drained.unfinished, "drained, but the last commit was not acknowledged; finished work may run again");
+    if exit == Exit::Drained { Exit::Unacknowledged } else { exit }
+}
+
+fn give_up(panic: &JoinError) {
+    error!(%panic, "a task panicked outside the decoder; ending, so that its record is not passed over");
+}
+
+/// Readiness asks the store itself, so that a process without work knows too.
+async fn watch_store(store: Store, breaker: Breaker, health: Health, stop: CancellationToken) {
+    loop {
+        // While the breaker is open its probes know better.
+        if breaker.is_closed() {
+            let result = store.check().await.map_err(|error| error.to_string());
+            health.dependency(Dependency::Store, result);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(STORE_CHECK_EVERY) => {}
+        }
+    }
+}
+
+struct Readings {
+    consumer: Arc<Consumer>,
+    source_budget: ByteBudget,
+    decode_budget: ByteBudget,
+}
+
+impl Gauges for Readings {
+    fn in_flight(&self) -> u64 {
+        let (unfinished, waiting, _) = self.consumer.sizes();
+        count(unfinished.saturating_sub(waiting))
+    }
+
+    fn waiting(&self) -> u64 {
+        count(self.consumer.sizes().1)
+    }
+
+    fn source_bytes_held(&self) -> u64 {
+        self.source_budget.held()
+    }
+
+    fn decode_bytes_held(&self) -> u64 {
+        self.decode_budget.held()
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.consumer.lag()
+    }
+
+    fn oldest_unfinished_age(&self) -> Option<Duration> {
+        let written = Duration::from_millis(u64::try_from(self.consumer.oldest_written_ms()?).ok()?);
+        Some(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.saturating_sub(written))
+    }
+
+    fn partitions(&self) -> u64 {
+        count(self.consumer.sizes().2)
+    }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
