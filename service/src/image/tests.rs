@@ -168,6 +168,30 @@ async fn a_picture_with_an_alpha_channel_that_hides_nothing_becomes_a_jpeg() {
     assert!([10, 200, 30].iter().zip(pixel).all(|(wanted, got)| got.abs_diff(*wanted) < 4), "{pixel:?}");
 }
 
+/// Editors leave their whole history there.
+#[tokio::test]
+async fn a_png_is_not_refused_for_a_long_comment() {
+    let picture = fixture("rgb8.png");
+    let comment = vec![b'x'; 4 << 20];
+    let mut chunk = u32::try_from(comment.len()).expect("fits").to_be_bytes().to_vec();
+    chunk.extend(b"tEXt");
+    chunk.extend(comment);
+    // CRC-32 of the name and the content.
+    let mut crc = u32::MAX;
+    for byte in &chunk[4..] {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    chunk.extend((!crc).to_be_bytes());
+    let end_of_header = 8 + 25;
+    let commented = [&picture[..end_of_header], &chunk, &picture[end_of_header..]].concat();
+    let pool = pool(&[]);
+    let expected = pool.thumbnail(picture).await.expect("a thumbnail");
+    assert_eq!(pool.thumbnail(commented.into()).await, Ok(expected));
+}
+
 #[tokio::test]
 async fn limits_are_those_of_the_settings() {
     let code = async |more: &[(&str, &str)], file: &str| {

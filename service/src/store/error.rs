@@ -146,8 +146,7 @@ impl StoreError {
                 | "XMinioObjectExistsAsDirectory"
                 | "XMinioParentIsObject"
                 | "ObjectParentIsFile"
-                | "ExistingObjectIsDirectory"
-                | "ExistingObjectIsADirectory",
+                | "ExistingObjectIsDirectory",
             ) => StoreError::KeyRefused { code },
             (_, "NoSuchBucket") => StoreError::BucketMissing { bucket },
             (_, "BucketAlreadyOwnedByYou" | "BucketAlreadyExists") => StoreError::BucketExists { bucket },
