@@ -201,12 +201,8 @@ impl Poller {
             self.health.poll_turned();
             match self.client.poll(POLL_PATIENCE) {
                 Some(Ok(record)) => self.take(&record),
-                Some(Err(error)) => {
-                    if self.fails(&error, &mut logged) {
-                        return;
-                    }
-                }
-                None => {}
+                Some(Err(error)) if self.fails(&error, &mut logged) => return,
+                Some(Err(_)) | None => {}
             }
             self.relieve();
         }
@@ -229,7 +225,9 @@ impl Poller {
         let (pause, resume) = self.intake.pressure();
         let list = |partitions: Vec<i32>| {
             let mut list = TopicPartitionList::with_capacity(partitions.len());
-            partitions.into_iter().for_each(|partition| drop(list.add_partition(&self.topic, partition)));
+            for partition in partitions {
+                list.add_partition(&self.topic, partition);
+            }
             list
         };
         for (list, act) in [(list(pause), "pause"), (list(resume), "resume")] {

@@ -1,0 +1,263 @@
+//! One container: what it is started from, and what a test may do to it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use bollard::Docker;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder};
+use futures_util::StreamExt as _;
+use testcontainers::core::{IntoContainerPort as _, WaitFor};
+use testcontainers::runners::AsyncRunner as _;
+use testcontainers::{GenericImage, ImageExt as _};
+
+use super::engine::{docker, on_engine, on_engine_blocking};
+use super::http::choose_cryptography;
+use super::run::{self, Run};
+
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(90);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a container is started from.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// Its name, and its host name for the others of the run.
+    pub name: String,
+    /// As in `compose/.env`.
+    pub image: String,
+    /// Instead of the image's own command.
+    pub command: Vec<String>,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Memory it may use, in MiB; more, and the kernel kills it.
+    pub memory_mib: i64,
+    /// Folders in memory, with their mount options. The rest of its file system is read-only.
+    pub tmpfs: Vec<(&'static str, &'static str)>,
+    /// Its ports, each with the port of 127.0.0.1 that leads there; 0: any.
+    pub ports: Vec<(u16, u16)>,
+    /// When it counts as started.
+    pub ready: Vec<WaitFor>,
+}
+
+/// A container of this run. Dropping it does nothing: the sandbox removes its own, the reaper the rest.
+#[derive(Clone, Debug)]
+pub struct Container {
+    id: Arc<str>,
+    name: Arc<str>,
+}
+
+impl Container {
+    /// Starts it and waits until it counts as started.
+    ///
+    /// # Errors
+    /// The engine refused, or the container ended or didn't get ready in time: with the end of its log.
+    pub async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
+        let name = spec.name.clone();
+        let run = run.clone();
+        on_engine(async move { start(&run, spec).await }).await.with_context(|| format!("start {name}"))
+    }
+
+    /// Its name, which is its host name too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The engine's name for it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// SIGKILL; returns when it is dead.
+    pub async fn kill(&self) {
+        self.act("kill", |docker, id| async move {
+            signal(&docker, &id, "SIGKILL").await?;
+            ended(&docker, &id).await.map(drop)
+        })
+        .await;
+    }
+
+    /// SIGTERM; returns the exit code once it has ended.
+    pub async fn terminate(&self) -> i64 {
+        self.act("terminate", |docker, id| async move {
+            signal(&docker, &id, "SIGTERM").await?;
+            ended(&docker, &id).await
+        })
+        .await
+    }
+
+    /// Stops all of its threads where they are, as SIGSTOP does.
+    pub async fn pause(&self) {
+        self.act("pause", |docker, id| async move { Ok(docker.pause_container(&id).await?) }).await;
+    }
+
+    /// Lets it go on after a pause.
+    pub async fn resume(&self) {
+        self.act("resume", |docker, id| async move { Ok(docker.unpause_container(&id).await?) }).await;
+    }
+
+    /// All it has written, standard output and error, in order, with times.
+    pub async fn logs(&self) -> String {
+        self.act("read the log of", |docker, id| async move { logs(&docker, &id, "all").await }).await
+    }
+
+    /// How it ended; none while it runs.
+    pub async fn exit_code(&self) -> Option<i64> {
+        self.act("inspect", |docker, id| async move { exit_code(&docker, &id).await }).await
+    }
+
+    /// Its address in the run's network.
+    pub async fn address(&self) -> IpAddr {
+        self.act("find the address of", |docker, id| async move {
+            let networks = inspect(&docker, &id).await?.network_settings.and_then(|settings| settings.networks);
+            let mut addresses = networks.unwrap_or_default().into_values().filter_map(|network| network.ip_address);
+            let address = addresses.find(|address| !address.is_empty()).ok_or_else(|| anyhow!("it has no address"))?;
+            Ok(address.parse()?)
+        })
+        .await
+    }
+
+    /// The port of 127.0.0.1 that leads to one of its ports.
+    pub async fn host_port(&self, port: u16) -> u16 {
+        self.act("find a port of", move |docker, id| async move {
+            let ports = inspect(&docker, &id).await?.network_settings.and_then(|settings| settings.ports);
+            let bindings = ports.unwrap_or_default().remove(&format!("{port}/tcp")).flatten().unwrap_or_default();
+            let host_port = bindings.into_iter().find_map(|binding| binding.host_port);
+            Ok(host_port.ok_or_else(|| anyhow!("port {port} is not published"))?.parse()?)
+        })
+        .await
+    }
+
+    /// Removes it now, running or not. For `Drop`: blocks, and is silent where it is gone already.
+    pub(crate) fn remove_blocking(&self) {
+        let id = self.id.to_string();
+        let _ = on_engine_blocking(async move { anyhow::Ok(run::remove_container(&docker()?, &id).await?) });
+    }
+
+    /// Its log, or why it can't be read. For `Drop`: blocks.
+    pub(crate) fn logs_blocking(&self) -> String {
+        let id = self.id.to_string();
+        on_engine_blocking(async move { logs(&docker()?, &id, "all").await })
+            .unwrap_or_else(|error| format!("the log can't be read: {error:#}"))
+    }
+
+    /// A test can't go on without this: a failure ends it, with the container's name and what was tried.
+    async fn act<T, F>(&self, what: &str, work: impl FnOnce(Docker, String) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        let result = match docker() {
+            Ok(docker) => on_engine(work(docker, self.id.to_string())).await,
+            Err(error) => Err(error),
+        };
+        result.unwrap_or_else(|error| panic!("{what} {}: {error:#}", self.name))
+    }
+}
+
+async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
+    choose_cryptography();
+    let (repository, tag) = split_reference(&spec.image);
+    let mut image = GenericImage::new(repository, tag);
+    for condition in spec.ready {
+        image = image.with_wait_for(condition);
+    }
+    let tmpfs: HashMap<String, String> =
+        spec.tmpfs.iter().map(|(folder, options)| ((*folder).to_owned(), (*options).to_owned())).collect();
+    let mut request = image
+        .with_container_name(&spec.name)
+        .with_network(&run.network)
+        .with_labels(run.labels())
+        .with_readonly_rootfs(true)
+        .with_cap_drop("ALL")
+        .with_security_opt("no-new-privileges:true")
+        .with_startup_timeout(STARTUP_TIMEOUT)
+        .with_host_config_modifier(move |host| {
+            host.memory = Some(spec.memory_mib << 20);
+            host.memory_swap = host.memory;
+            host.tmpfs = Some(tmpfs.clone());
+            host.publish_all_ports = Some(false);
+            // Published for this machine's programs alone: other containers come by the network, strangers not at all.
+            let bindings = host.port_bindings.iter_mut().flat_map(HashMap::values_mut).flatten().flatten();
+            bindings.for_each(|binding| binding.host_ip = Some("127.0.0.1".to_owned()));
+        });
+    if !spec.command.is_empty() {
+        request = request.with_cmd(&spec.command);
+    }
+    for (name, value) in &spec.environment {
+        request = request.with_env_var(name, value);
+    }
+    for (port, host_port) in &spec.ports {
+        request = request.with_mapped_port(*host_port, port.tcp());
+    }
+    let started = request.start().await?;
+    let container = Container { id: started.id().into(), name: spec.name.into() };
+    // Its Drop would remove the container with the first handle of it; the sandbox decides that.
+    std::mem::forget(started);
+    Ok(container)
+}
+
+/// `repository:tag`, `repository@sha256:digest` or `repository`, which may hold a port: the last colon after the last
+/// slash is what divides.
+fn split_reference(image: &str) -> (&str, &str) {
+    let name_from = image.rfind('/').map_or(0, |slash| slash + 1);
+    match image[name_from..].rfind(':') {
+        Some(colon) => (&image[..name_from + colon], &image[name_from + colon + 1..]),
+        None => (image, "latest"),
+    }
+}
+
+async fn inspect(docker: &Docker, id: &str) -> anyhow::Result<ContainerInspectResponse> {
+    docker.inspect_container(id, None::<InspectContainerOptions>).await.context("inspect it")
+}
+
+async fn signal(docker: &Docker, id: &str, signal: &str) -> anyhow::Result<()> {
+    let options = KillContainerOptionsBuilder::new().signal(signal).build();
+    docker.kill_container(id, Some(options)).await.with_context(|| format!("send {signal}"))
+}
+
+async fn exit_code(docker: &Docker, id: &str) -> anyhow::Result<Option<i64>> {
+    let state = inspect(docker, id).await?.state.ok_or_else(|| anyhow!("the engine gave no state"))?;
+    Ok(if state.running == Some(true) { None } else { state.exit_code })
+}
+
+async fn ended(docker: &Docker, id: &str) -> anyhow::Result<i64> {
+    let wait = async {
+        loop {
+            if let Some(code) = exit_code(docker, id).await? {
+                return anyhow::Ok(code);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    match tokio::time::timeout(STARTUP_TIMEOUT, wait).await {
+        Ok(code) => code,
+        Err(_) => bail!("still running after {STARTUP_TIMEOUT:?}"),
+    }
+}
+
+async fn logs(docker: &Docker, id: &str, tail: &str) -> anyhow::Result<String> {
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail(tail).build();
+    let mut lines = docker.logs(id, Some(options));
+    let mut text = String::new();
+    while let Some(line) = lines.next().await {
+        write!(text, "{}", line.context("read the log")?)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_reference_is_divided_at_its_tag() {
+        assert_eq!(split_reference("image-pipeline/kafka:local"), ("image-pipeline/kafka", "local"));
+        assert_eq!(split_reference("registry:5000/kafka"), ("registry:5000/kafka", "latest"));
+        assert_eq!(split_reference("apache/kafka@sha256:ab12"), ("apache/kafka@sha256", "ab12"));
+    }
+}

@@ -1,0 +1,236 @@
+//! The book of a run: what was produced, what came of it, what the origin and the bucket saw; and the verdict over it.
+//!
+//! Verdicts are sets of subjects, never counts, and nothing is taken from the downloader's own word: objects are read
+//! back and hashed, requests are counted by the origin, offsets are asked of the broker.
+
+mod entry;
+mod judge;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use downloader::task::{Outcome, Task};
+
+pub use entry::{Entry, Expected, Place, Source, Subject, sha256};
+pub use verdict::Verdict;
+
+use crate::bucket::{Bucket, Object};
+use crate::kafka::{DeadLetter, OutcomeRecord, PartitionOffsets, header};
+
+/// The book. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    entries: BTreeMap<Subject, Entry>,
+    /// Which subject stands where, for entries whose place is known.
+    places: BTreeMap<Place, Subject>,
+    outcomes: BTreeMap<Subject, Vec<OutcomeRecord>>,
+    dead_letters: BTreeMap<Place, Vec<DeadLetter>>,
+    objects: BTreeMap<String, Option<Object>>,
+    listed: BTreeSet<String>,
+    requests: BTreeMap<String, usize>,
+    offsets: Vec<PartitionOffsets>,
+    strays: Vec<String>,
+    thumbnail_edge_px: Option<u32>,
+}
+
+impl Ledger {
+    /// A ledger for thumbnails of at most so many pixels, if they are to be compared.
+    pub fn new(thumbnail_edge_px: Option<u32>) -> Ledger {
+        let ledger = Ledger::default();
+        ledger.book().thumbnail_edge_px = thumbnail_edge_px;
+        ledger
+    }
+
+    /// A task was written.
+    pub fn produced_task(&self, task: Task, place: Option<Place>, expected: Expected) {
+        let subject = Subject::Task(task.correlation_id);
+        self.produced(Entry { subject, place, task: Some(task), expected });
+    }
+
+    /// A record was written.
+    ///
+    /// # Panics
+    /// Its subject was written before: then no verdict about it would mean anything.
+    pub fn produced(&self, entry: Entry) {
+        let mut book = self.book();
+        if let Some(place) = entry.place {
+            book.places.insert(place, entry.subject);
+            // The outcome may have been faster than we.
+            book.attribute_again(entry.subject, place);
+        }
+        let subject = entry.subject;
+        assert!(book.entries.insert(subject, entry).is_none(), "{subject} was produced twice");
+    }
+
+    /// An outcome was read.
+    pub fn saw_outcome(&self, record: OutcomeRecord) {
+        let mut book = self.book();
+        let subject = book.subject_of(&record);
+        book.outcomes.entry(subject).or_default().push(record);
+    }
+
+    /// A dead letter was read.
+    pub fn saw_dead_letter(&self, letter: DeadLetter) {
+        let number = |name| header(&letter.headers, name).and_then(|text| text.parse::<i64>().ok());
+        let place =
+            number("dead.partition").and_then(|partition| i32::try_from(partition).ok()).zip(number("dead.offset"));
+        match place {
+            Some((partition, offset)) => {
+                self.book().dead_letters.entry(Place { partition, offset }).or_default().push(letter);
+            }
+            None => self.saw_stray(format!("the dead letter at {} does not say where it comes from", letter.place)),
+        }
+    }
+
+    /// Something was found that nobody should have written.
+    pub fn saw_stray(&self, what: impl Into<String>) {
+        self.book().strays.push(what.into());
+    }
+
+    /// The object under `key` as it was read back; none: there is none.
+    pub fn saw_object(&self, key: impl Into<String>, object: Option<Object>) {
+        self.book().objects.insert(key.into(), object);
+    }
+
+    /// Every key in the bucket.
+    pub fn saw_keys(&self, keys: impl IntoIterator<Item = String>) {
+        self.book().listed = keys.into_iter().collect();
+    }
+
+    /// How many requests the origin received for each path.
+    pub fn saw_requests(&self, counts: BTreeMap<String, usize>) {
+        self.book().requests = counts;
+    }
+
+    /// Where the group stands.
+    pub fn saw_offsets(&self, offsets: Vec<PartitionOffsets>) {
+        self.book().offsets = offsets;
+    }
+
+    /// Reads back every object that a task names, and lists the bucket.
+    ///
+    /// # Errors
+    /// The store refuses, or cannot be reached.
+    pub async fn read_objects(&self, bucket: &Bucket) -> anyhow::Result<()> {
+        self.saw_keys(bucket.list().await?.into_keys());
+        for key in self.keys() {
+            let object = if self.book().listed.contains(&key) { bucket.get(&key).await? } else { None };
+            self.saw_object(key, object);
+        }
+        Ok(())
+    }
+
+    /// Whether every record is finished; if not, which are open.
+    ///
+    /// # Errors
+    /// What is missing, for `eventually`.
+    pub fn settled(&self) -> Result<(), String> {
+        let book = self.book();
+        let open: Vec<String> = book.open().map(|subject| subject.to_string()).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let shown = open.iter().take(10).cloned().collect::<Vec<_>>().join(" ");
+        Err(format!("{} of {} records are not finished: {shown}", open.len(), book.entries.len()))
+    }
+
+    /// How many records are finished, and how many there are.
+    pub fn progress(&self) -> (usize, usize) {
+        let book = self.book();
+        (book.entries.len() - book.open().count(), book.entries.len())
+    }
+
+    /// The outcome that stands for a task by the reader's rule.
+    pub fn outcome(&self, correlation_id: u64) -> Option<Outcome> {
+        self.book().standing(Subject::Task(correlation_id)).cloned()
+    }
+
+    /// Every outcome of a task as it was read, repeats included.
+    pub fn outcome_records(&self, subject: Subject) -> Vec<OutcomeRecord> {
+        self.book().outcomes.get(&subject).cloned().unwrap_or_default()
+    }
+
+    /// The dead letters of the record at `place`.
+    pub fn dead_letters(&self, place: Place) -> Vec<DeadLetter> {
+        self.book().dead_letters.get(&place).cloned().unwrap_or_default()
+    }
+
+    /// The object under `key`, as it was read back.
+    pub fn object(&self, key: &str) -> Option<Object> {
+        self.book().objects.get(key).cloned().flatten()
+    }
+
+    /// The entries, in the order of their subjects.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.book().entries.values().cloned().collect()
+    }
+
+    /// Judges what is in the book. At most `bound` records may have been rerun or repeated; none: any number.
+    pub fn verdict(&self, bound: Option<usize>) -> Verdict {
+        judge::judge(&self.book(), bound)
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let book = self.book();
+        let tasks = book.entries.values().filter_map(|entry| entry.task.as_ref());
+        tasks.flat_map(|task| [task.target_path.clone(), task.target_thumbnail_path.clone()]).collect()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    /// By place where the outcome says one that we know, else by id.
+    fn subject_of(&self, record: &OutcomeRecord) -> Subject {
+        let known = source_place(record).and_then(|place| self.places.get(&place));
+        known.copied().unwrap_or(Subject::Task(record.outcome.correlation_id))
+    }
+
+    /// Moves outcomes that were filed under their id to `subject`, now that its place is known.
+    fn attribute_again(&mut self, subject: Subject, place: Place) {
+        let mut moved = Vec::new();
+        for records in self.outcomes.values_mut() {
+            moved.extend(records.extract_if(.., |record| source_place(record) == Some(place)));
+        }
+        self.outcomes.retain(|_, records| !records.is_empty());
+        if !moved.is_empty() {
+            self.outcomes.entry(subject).or_default().extend(moved);
+        }
+    }
+
+    /// By the reader's rule.
+    fn standing(&self, subject: Subject) -> Option<&Outcome> {
+        let mut outcomes = self.outcomes.get(&subject)?.iter().map(|record| &record.outcome);
+        let first = outcomes.next()?;
+        Some(outcomes.fold(first, |held, next| if next.replaces(held) { next } else { held }))
+    }
+
+    fn open(&self) -> impl Iterator<Item = Subject> {
+        self.entries.values().filter(|entry| !self.is_finished(entry)).map(|entry| entry.subject)
+    }
+
+    fn is_finished(&self, entry: &Entry) -> bool {
+        let outcome = self.outcomes.contains_key(&entry.subject);
+        match &entry.expected {
+            Expected::Ok(_) | Expected::Error(_) | Expected::Any => outcome,
+            Expected::DeadLetter { correlation_id, .. } => {
+                let letter = entry.place.is_some_and(|place| self.dead_letters.contains_key(&place));
+                letter && (outcome || correlation_id.is_none())
+            }
+        }
+    }
+}
+
+/// The place of the record that an outcome answers, as its headers say it.
+fn source_place(record: &OutcomeRecord) -> Option<Place> {
+    let partition = header(&record.headers, "source.partition")?.parse().ok()?;
+    Some(Place { partition, offset: header(&record.headers, "source.offset")?.parse().ok()? })
+}

@@ -1,0 +1,302 @@
+//! One test's own world on the shared stack: topics, group, bucket, origin, trace receiver, ledger, and the containers
+//! it starts.
+//!
+//! When the test ends the sandbox removes its containers; when it ends by a panic it first writes what it knows to
+//! `target/e2e/NAME/`.
+
+mod evidence;
+mod topics;
+
+pub use evidence::folder as evidence_folder;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use downloader::task::Task;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
+
+use crate::bucket::{Bucket, BucketPlace};
+use crate::containers::container::{Container, Spec};
+use crate::containers::stack::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
+use crate::containers::{Stack, run};
+use crate::downloader::{Builder, Downloader};
+use crate::expect::{PATIENCE, eventually};
+use crate::fixtures;
+use crate::kafka::{Follower, Headers, Kafka, Names};
+use crate::ledger::{Entry, Expected, Ledger, Place, Source, Subject, Verdict};
+use crate::management::Management;
+use crate::origin::Origin;
+use crate::traces::Traces;
+
+/// One application of 270 MB at a time.
+static MANAGEMENT: Semaphore = Semaphore::const_new(1);
+
+/// The thumbnails' longest edge, by default.
+const THUMBNAIL_EDGE_PX: u32 = 128;
+
+/// See the module.
+pub struct Sandbox {
+    name: String,
+    stack: &'static Stack,
+    kafka: Kafka,
+    bucket_place: BucketPlace,
+    bucket: Bucket,
+    origin: Origin,
+    traces: Traces,
+    ledger: Ledger,
+    follower: Follower,
+    next_id: AtomicU64,
+    containers: Mutex<Vec<Container>>,
+    management: Mutex<Option<SemaphorePermit<'static>>>,
+}
+
+impl Sandbox {
+    /// A sandbox called `name`, which must differ from those of other tests: a few words with underscores.
+    ///
+    /// # Panics
+    /// The stack can't be had, in one line that says what to do, or has refused something.
+    pub async fn start(name: &str) -> Sandbox {
+        let stack = Stack::shared().await;
+        match Sandbox::on(stack, name).await {
+            Ok(sandbox) => sandbox,
+            Err(error) => panic!("start sandbox {name}: {error:#}"),
+        }
+    }
+
+    async fn on(stack: &'static Stack, name: &str) -> anyhow::Result<Sandbox> {
+        evidence::clear(name)?;
+        let kafka = Kafka::connect(&stack.brokers(), Names::of(name))?;
+        topics::create(&kafka).await.context("create the topics")?;
+        let bucket_place = BucketPlace {
+            endpoint: stack.store_endpoint(),
+            region: STORE_REGION.to_owned(),
+            name: name.replace('_', "-"),
+            access: STORE_ACCESS.to_owned(),
+            secret: STORE_SECRET.to_owned(),
+        };
+        let bucket = Bucket::open(&bucket_place)?;
+        bucket.create().await?;
+        let ledger = Ledger::new(Some(THUMBNAIL_EDGE_PX));
+        Ok(Sandbox {
+            name: name.to_owned(),
+            follower: kafka.follow(&ledger).await?,
+            origin: Origin::start(SocketAddr::new(stack.run.gateway, 0)).await?,
+            traces: Traces::listen(stack.run.gateway).await?,
+            next_id: AtomicU64::new(1),
+            containers: Mutex::default(),
+            management: Mutex::default(),
+            stack,
+            kafka,
+            bucket_place,
+            bucket,
+            ledger,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it shares with the other tests.
+    pub fn stack(&self) -> &'static Stack {
+        self.stack
+    }
+
+    /// The test's own clients of its topics.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// The test's own client of its bucket.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The name of its bucket.
+    pub fn bucket_name(&self) -> &str {
+        &self.bucket_place.name
+    }
+
+    /// The server of pictures, in this process.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What its containers have reported so far.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// The book of what was produced and what came of it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Writes a task for each URL of the origin; each should become a picture.
+    ///
+    /// # Panics
+    /// The broker didn't acknowledge one, or the origin has no such picture.
+    pub async fn produce(&self, urls: &[Url]) -> Ledger {
+        for url in urls {
+            self.produce_expecting(url.as_str(), picture_of(&self.origin, url)).await;
+        }
+        self.ledger.clone()
+    }
+
+    /// Writes a task for any URL, and what should become of it; its id.
+    ///
+    /// # Panics
+    /// The broker didn't acknowledge it.
+    pub async fn produce_expecting(&self, url: &str, expected: Expected) -> u64 {
+        let correlation_id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let task = Task {
+            correlation_id,
+            url: url.to_owned(),
+            target_path: format!("originals/{correlation_id}"),
+            target_thumbnail_path: format!("thumbnails/{correlation_id}"),
+        };
+        let place = self.kafka.produce_task(&task, &Headers::new()).await;
+        let place = place.unwrap_or_else(|error| panic!("produce task {correlation_id}: {error:#}"));
+        self.ledger.produced_task(task, Some(place), expected);
+        correlation_id
+    }
+
+    /// Writes a record that is not a task; it should become a dead letter with this code.
+    ///
+    /// # Panics
+    /// The broker didn't acknowledge it.
+    pub async fn produce_unreadable(&self, payload: Option<&[u8]>, code: &str, correlation_id: Option<u64>) -> Place {
+        let headers: Headers = vec![("kept".to_owned(), Some(b"as it was".to_vec())), ("null".to_owned(), None)];
+        let key: &[u8] = b"\xff not text";
+        let place = self.kafka.produce(Some(key), payload, &headers).await;
+        let place = place.unwrap_or_else(|error| panic!("produce a record that is no task: {error:#}"));
+        let expected = Expected::DeadLetter {
+            code: code.to_owned(),
+            payload: payload.map(<[u8]>::to_vec),
+            key: Some(key.to_vec()),
+            headers,
+            correlation_id,
+        };
+        self.ledger.produced(Entry { subject: Subject::Record(place), place: Some(place), task: None, expected });
+        place
+    }
+
+    /// A downloader to be started with settings of its own.
+    pub fn downloader(&self) -> Builder<'_> {
+        Builder::new(self)
+    }
+
+    /// Starts a downloader. It may not have joined the group yet: [`Downloader::wait_ready`].
+    ///
+    /// # Panics
+    /// The container can't be started.
+    pub async fn start_downloader(&self) -> Downloader {
+        self.downloader().start().await
+    }
+
+    /// Starts management, ready when this returns. Waits while another test has one.
+    ///
+    /// # Panics
+    /// The container can't be started, or doesn't get ready.
+    pub async fn start_management(&self) -> Management {
+        let permit = MANAGEMENT.acquire().await.expect("invariant: the semaphore is never closed");
+        *self.management.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        Management::start(self).await
+    }
+
+    /// Waits until every produced record is finished.
+    ///
+    /// # Panics
+    /// One isn't within [`PATIENCE`].
+    pub async fn settled(&self) {
+        eventually("every record is finished", PATIENCE, async || self.ledger.settled())
+            .evidence("offsets of the topic of tasks", || self.offsets_as_text())
+            .await;
+    }
+
+    /// Waits until the group's commits have reached the end of the topic of tasks.
+    ///
+    /// # Panics
+    /// They haven't within [`PATIENCE`].
+    pub async fn committed(&self) {
+        eventually("every offset is committed", PATIENCE, async || {
+            let offsets = self.kafka.offsets().await.map_err(|error| format!("{error:#}"))?;
+            let open: Vec<_> = offsets.iter().filter(|o| o.high > o.low && o.committed != Some(o.high)).collect();
+            if open.is_empty() { Ok(()) } else { Err(format!("{open:?}")) }
+        })
+        .await;
+    }
+
+    /// Reads back whatever there is, and judges it. At most `bound` records may have been rerun or repeated.
+    ///
+    /// # Panics
+    /// Something can't be read back.
+    pub async fn verdict(&self, bound: usize) -> Verdict {
+        eventually("every outcome is read", PATIENCE, async || {
+            self.follower.caught_up().await.map_err(|error| format!("{error:#}"))
+        })
+        .await;
+        self.read_back().await.unwrap_or_else(|error| panic!("read back what the pipeline left: {error:#}"));
+        self.ledger.verdict(Some(bound))
+    }
+
+    async fn read_back(&self) -> anyhow::Result<()> {
+        self.ledger.read_objects(&self.bucket).await?;
+        self.ledger.saw_requests(self.origin.request_counts());
+        self.ledger.saw_offsets(self.kafka.offsets().await?);
+        Ok(())
+    }
+
+    async fn offsets_as_text(&self) -> String {
+        match self.kafka.offsets().await {
+            Ok(offsets) => offsets.iter().map(|partition| format!("{partition:?}\n")).collect(),
+            Err(error) => format!("they can't be read: {error:#}"),
+        }
+    }
+
+    /// A name for a container of this sandbox: at most 63 characters, since it is a host name too.
+    pub(crate) fn container_name(&self, what: &str) -> String {
+        let number = self.containers.lock().unwrap_or_else(PoisonError::into_inner).len() + 1;
+        let name: String = self.name.replace('_', "-").chars().take(30).collect();
+        format!("e2e-{}-{name}-{what}-{number}", self.stack.run.id)
+    }
+
+    /// Starts a container that is removed with the sandbox.
+    pub(crate) async fn start_container(&self, spec: Spec) -> Container {
+        let container = Container::start(&self.stack.run, spec).await;
+        let container = container.unwrap_or_else(|error| panic!("{error:#}"));
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner).push(container.clone());
+        container
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let containers = std::mem::take(self.containers.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if std::thread::panicking() {
+            evidence::write(self, &containers);
+        }
+        if !run::kept() {
+            std::thread::scope(|scope| {
+                for container in &containers {
+                    scope.spawn(|| container.remove_blocking());
+                }
+            });
+        }
+    }
+}
+
+/// What should become of a picture of the origin.
+fn picture_of(origin: &Origin, url: &Url) -> Expected {
+    let body = origin.body(url.path()).unwrap_or_else(|| panic!("the origin has no {}", url.path()));
+    let images = fixtures::images().unwrap_or_else(|error| panic!("{error:#}"));
+    let committed = images.iter().find(|image| fixtures::image_bytes(&image.file).is_some_and(|bytes| bytes == body));
+    match committed {
+        Some(image) => Expected::of_image(image, &body),
+        None => Expected::Ok(Source::of_bytes(&body)),
+    }
+}

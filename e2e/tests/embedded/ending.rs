@@ -1,0 +1,132 @@
+//! How a process ends, and what the next one finds.
+
+use std::time::{Duration, Instant};
+
+use e2e::expect::{PATIENCE, eventually};
+use e2e::ledger::{Subject, Verdict};
+
+use crate::{downloader, ok, produce, world};
+
+/// Claim: SIGTERM lets running tasks finish and starts nothing new. Fault: SIGTERM while a fetch is held, and a task
+/// written after it. Verdict: the held task is finished and committed, the process ends with 0, the later task is the
+/// heir's.
+#[tokio::test]
+async fn sigterm_lets_running_tasks_finish_and_starts_nothing() {
+    let world = world().await;
+    let mut child = downloader(&world, &[]);
+    let (url, gate) = world.origin.hold("/held.jpg");
+    world.produce(1, url, ok(&world, "/held.jpg")).await.unwrap();
+    gate.reached().await;
+    child.terminate().unwrap();
+    eventually("it drains", PATIENCE, async || {
+        match child.log().iter().any(|line| line.contains("nothing new starts")) {
+            true => Ok(()),
+            false => Err(child.log_tail()),
+        }
+    })
+    .await;
+    assert_eq!(child.ask("/readyz").await.unwrap().0, 503, "a process that drains is not ready");
+    assert_eq!(child.ask("/livez").await.unwrap().0, 200, "a process that drains is alive");
+    produce(&world, 2..5).await;
+    gate.open();
+    let status = tokio::time::timeout(PATIENCE, child.ended()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", child.log_tail());
+    let verdict = world.verdict(Some(0)).await.unwrap();
+    assert_eq!(verdict.lost, [2, 3, 4].map(Subject::Task).into(), "{verdict}");
+    assert!(verdict.wrong.is_empty() && verdict.committed_over.is_empty(), "{verdict}");
+    assert_eq!(world.origin.request_counts().len(), 1, "nothing new was fetched");
+
+    let heir = downloader(&world, &[]);
+    world.settled(|| heir.log_tail()).await;
+    world.all_committed().await;
+    world.verdict(Some(0)).await.unwrap().assert_green();
+}
+
+/// Claim: a drain ends within `DRAIN_TIMEOUT` whatever a task does. Fault: an origin that never answers. Verdict: in
+/// time; the task is neither finished nor committed over, and the heir finishes it.
+#[tokio::test]
+async fn a_drain_ends_in_time_and_gives_the_task_without_end_back() {
+    const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+    let world = world().await;
+    let mut child = downloader(&world, &[("DRAIN_TIMEOUT", "4s")]);
+    let (url, gate) = world.origin.hold("/held.jpg");
+    world.produce(1, url, ok(&world, "/held.jpg")).await.unwrap();
+    gate.reached().await;
+    produce(&world, 2..12).await;
+    eventually("the others are finished", PATIENCE, async || match world.ledger.progress() {
+        (10, 11) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let asked = Instant::now();
+    child.terminate().unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.ended()).await.unwrap().unwrap();
+    assert!(asked.elapsed() < DRAIN_TIMEOUT, "{:?}\n{}", asked.elapsed(), child.log_tail());
+    assert_eq!(status.code(), Some(0), "{}", child.log_tail());
+    let verdict = world.verdict(Some(0)).await.unwrap();
+    assert_eq!(verdict.lost, [Subject::Task(1)].into(), "{verdict}");
+    assert!(verdict.committed_over.is_empty(), "{verdict}");
+
+    drop(gate);
+    let heir = downloader(&world, &[]);
+    world.settled(|| heir.log_tail()).await;
+    let verdict = world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap();
+    verdict.assert_green();
+    assert!(verdict.rerun.contains_key(&Subject::Task(1)), "{verdict}");
+}
+
+/// Claim: an heir does not fetch again what was finished and committed. Fault: none but the change of processes.
+#[tokio::test]
+async fn a_restart_fetches_nothing_again() {
+    let world = world().await;
+    let mut child = downloader(&world, &[]);
+    produce(&world, 1..21).await;
+    world.settled(|| child.log_tail()).await;
+    child.terminate().unwrap();
+    assert_eq!(child.ended().await.unwrap().code(), Some(0), "{}", child.log_tail());
+    let heir = downloader(&world, &[]);
+    produce(&world, 21..31).await;
+    world.settled(|| heir.log_tail()).await;
+    let verdict = world.verdict(Some(0)).await.unwrap();
+    verdict.assert_green();
+    assert!(
+        world.origin.request_counts().values().all(|requests| *requests == 1),
+        "{:?}",
+        world.origin.request_counts()
+    );
+}
+
+/// Claim: SIGKILL in the middle of a fetch loses nothing. Fault: the origin holds the answer open, before it begins and
+/// in its body, so the kill lands there by construction. Verdict: the heir finishes everything; the held tasks are
+/// rerun, and no more than the bound.
+#[tokio::test]
+async fn killed_mid_fetch_the_heir_finishes_everything() {
+    let world = world().await;
+    let mut victim = downloader(&world, &[]);
+    let (first, before) = world.origin.hold("/before.jpg");
+    let (second, inside) = world.origin.hold_after("/inside.jpg", 1000);
+    world.produce(1, first, ok(&world, "/before.jpg")).await.unwrap();
+    world.produce(2, second, ok(&world, "/inside.jpg")).await.unwrap();
+    produce(&world, 3..23).await;
+    before.reached().await;
+    inside.reached().await;
+    eventually("some outcomes are written", PATIENCE, async || match world.ledger.progress().0 {
+        10.. => Ok(()),
+        few => Err(format!("{few}")),
+    })
+    .await;
+    let status = victim.kill().await.unwrap();
+    assert_eq!(status.code(), None, "it was to die of a signal");
+    drop((before, inside));
+    let heir = downloader(&world, &[]);
+    world.settled(|| heir.log_tail()).await;
+    world.all_committed().await;
+    let verdict = world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap();
+    verdict.assert_green();
+    for id in [1, 2] {
+        assert!(
+            verdict.rerun.contains_key(&Subject::Task(id)),
+            "the kill did not land in the fetch of {id}: {verdict}"
+        );
+    }
+}

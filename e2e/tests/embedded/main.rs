@@ -1,0 +1,52 @@
+//! The ring without containers: the real downloader, mostly as a child process, on librdkafka's mock cluster, an S3
+//! server and an origin in this process. What needs no container is tested here, within seconds.
+
+mod bad_input;
+mod delivery;
+mod ending;
+mod outage;
+mod pictures;
+
+use std::ops::Deref;
+use std::path::Path;
+
+use e2e::embedded::{Child, Stack};
+use e2e::ledger::{Expected, Source};
+use tempfile::TempDir;
+
+/// A stack of one test's own.
+struct World {
+    stack: Stack,
+    _folder: TempDir,
+}
+
+impl Deref for World {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+async fn world() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    World { stack: Stack::start(folder.path()).await.unwrap(), _folder: folder }
+}
+
+/// The downloader in a process of its own: this crate's demo under another name.
+fn downloader(stack: &Stack, changes: &[(&str, &str)]) -> Child {
+    Child::start(Path::new(env!("CARGO_BIN_EXE_demo")), stack, changes).unwrap()
+}
+
+/// An `Ok` with what the origin serves under `path`.
+fn ok(stack: &Stack, path: &str) -> Expected {
+    Expected::Ok(Source::of_bytes(&stack.origin.body(path).unwrap()))
+}
+
+/// Writes tasks `ids`, each for a picture under a path of its own.
+async fn produce(stack: &Stack, ids: std::ops::Range<u64>) {
+    for id in ids {
+        let path = format!("/n/{id}/grey.jpg");
+        stack.produce(id, stack.origin.url(&path), ok(stack, &path)).await.unwrap();
+    }
+}

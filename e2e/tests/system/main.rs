@@ -1,0 +1,13 @@
+//! The system ring: the real images in containers. Needs what `compose/prepare` prepares, and says so where it is missing.
+//!
+//! One binary, so that Kafka and the object store are started once. Each test has a sandbox of its own on them, and
+//! opens with what it claims, which fault it places, and what decides.
+
+mod crash;
+mod delivery;
+mod groups;
+mod harness;
+mod hostile;
+mod page;
+mod shutdown;
+mod traces;
