@@ -33,7 +33,7 @@ step() {
   try "$@" && return
   {
     printf '\nerror: the step "%s" failed (%s). The end of its log, %s/%s.log:\n' "$1" "$2" "$logs" "$1"
-    tail -n 20 "$logs/$1.log" | sed 's/^/  /'
+    tail -n "${log_lines:-20}" "$logs/$1.log" | sed 's/^/  /'
   } >&2
   exit 1
 }

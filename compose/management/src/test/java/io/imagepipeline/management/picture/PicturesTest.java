@@ -140,10 +140,12 @@ class PicturesTest {
     }
 
     @Test
-    void a_picture_that_breaks_off_does_not_look_complete() throws Exception {
+    void a_picture_that_breaks_off_does_not_look_complete_and_keeps_nobody_waiting() throws Exception {
         Stored task = settled("Ok");
         store.putBroken(BUCKET, task.originalKey, "image/png", bytes(1_000_000), 400_000);
+        long began = System.nanoTime();
         assertThatThrownBy(() -> get(task.id, "original")).isInstanceOf(IOException.class);
+        assertThat(System.nanoTime() - began).isLessThan(SECONDS.toNanos(10));
     }
 
     private static void assertProblem(HttpResponse<byte[]> answer, int status, String code) {
