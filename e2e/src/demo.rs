@@ -9,7 +9,7 @@ mod report;
 mod work;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(&args)) {
+    // Returning instead of dying ends the downloader and removes the store's folder.
+    let run = async {
+        tokio::select! {
+            result = run(&args) => result,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        }
+    };
+    match runtime.block_on(run) {
         Ok(verdict) if verdict.is_green() => ExitCode::SUCCESS,
         Ok(_red) => ExitCode::FAILURE,
         Err(error) => {
@@ -81,7 +88,7 @@ async fn run(args: &Args) -> anyhow::Result<Verdict> {
 
 /// One downloader from the first record to the last.
 async fn plain(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
-    let mut downloader = Child::start(&program()?, stack, &work.settings())?;
+    let mut downloader = work.start_downloader(stack)?;
     let mut progress = Progress::of(stack);
     finish(&mut progress, &mut downloader, stack).await?;
     end(downloader).await?;
@@ -121,9 +128,4 @@ async fn end(mut downloader: Child) -> anyhow::Result<()> {
         bail!("the downloader ended with {status}. The end of its log:\n{}", downloader.log_tail());
     }
     Ok(())
-}
-
-/// This executable, which is the downloader under another name.
-fn program() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("find this executable")
 }

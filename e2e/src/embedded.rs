@@ -97,7 +97,7 @@ impl Stack {
         settings
     }
 
-    /// Settings that let a downloader fetch from the origin of this stack and from nowhere else beyond the public internet.
+    /// Settings that let a downloader fetch from the origin of this stack, beside the public internet.
     pub fn origin_settings(&self) -> [(&'static str, String); 2] {
         let address = self.origin.address();
         [

@@ -1,5 +1,5 @@
-//! The harness: it starts the pipeline, breaks it at chosen places, and decides from a ledger whether anything was lost,
-//! repeated or wrong.
+//! The harness: it starts the pipeline, breaks it at chosen places, and decides from a ledger whether anything was
+//! lost, repeated or wrong.
 //!
 //! Two rings use it. `embedded` runs the real downloader against librdkafka's mock cluster and an S3 server in this
 //! process; `sandbox` runs the real images in containers. Both share the origin, the ledger and the clients that read

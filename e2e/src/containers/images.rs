@@ -35,7 +35,7 @@ impl Images {
         docker.ping().await.map_err(|error| anyhow!("the Docker engine does not answer ({error}): {REMEDY}"))?;
         let images = Images::chosen(&repository().join("compose/.env"))?;
         for (image, source) in images.with_sources() {
-            let expected = source.map(|name| source_hash(name)).transpose()?;
+            let expected = source.map(source_hash).transpose()?;
             check(docker, image, expected.as_deref()).await?;
         }
         Ok(images)

@@ -45,14 +45,16 @@ impl Run {
             set_reaper(&id).context("start the reaper")?;
         }
         let network = format!("e2e-{id}");
-        let request = NetworkCreateRequest {
-            name: network.clone(),
-            labels: Some(labels.clone()),
-            ..NetworkCreateRequest::default()
-        };
-        docker.create_network(request).await.context("create a network")?;
-        let gateway = gateway(docker, &network).await?;
+        let gateway = create_network(docker, &network, &labels).await?;
         Ok(Run { id, network, gateway, labels })
+    }
+
+    /// Another network of the run, in which nobody is: this machine's address in it, which containers can reach too.
+    ///
+    /// # Errors
+    /// The engine refused, or the network has no gateway.
+    pub async fn another_network(&self, docker: &Docker, name: &str) -> anyhow::Result<IpAddr> {
+        create_network(docker, &format!("{}-{name}", self.network), &self.labels).await
     }
 
     /// The labels that every container of this run carries.
@@ -84,16 +86,15 @@ pub fn removal_command(run: &str) -> String {
     )
 }
 
-/// This machine's address in a network.
-///
-/// # Errors
-/// There is no such network, or it has no gateway.
-pub async fn gateway(docker: &Docker, network: &str) -> anyhow::Result<IpAddr> {
-    let found = docker.inspect_network(network, None::<InspectNetworkOptions>).await.context("inspect the network")?;
+/// This machine's address in it.
+async fn create_network(docker: &Docker, name: &str, labels: &HashMap<String, String>) -> anyhow::Result<IpAddr> {
+    let request =
+        NetworkCreateRequest { name: name.to_owned(), labels: Some(labels.clone()), ..NetworkCreateRequest::default() };
+    docker.create_network(request).await.with_context(|| format!("create the network {name}"))?;
+    let found = docker.inspect_network(name, None::<InspectNetworkOptions>).await.context("inspect the network")?;
     let ranges = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let gateway =
-        ranges.into_iter().find_map(|range| range.gateway).ok_or_else(|| anyhow!("{network} has no gateway"))?;
-    gateway.parse().with_context(|| format!("read the gateway {gateway} of {network}"))
+    let gateway = ranges.into_iter().find_map(|range| range.gateway).ok_or_else(|| anyhow!("{name} has no gateway"))?;
+    gateway.parse().with_context(|| format!("read the gateway {gateway} of {name}"))
 }
 
 /// A child process in a group of its own, so that Ctrl-C misses it. Its input ends when this process does, however that

@@ -1,5 +1,6 @@
 //! What all tests of a binary share: the run, Kafka and the object store. Started by the first test that asks.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context as _;
@@ -69,7 +70,8 @@ impl Stack {
         )?;
         let stack = Stack { run, images, kafka, store, kafka_port, store_port };
         if kept() {
-            eprintln!("{}", stack.how_to_reach_it());
+            // Not by a macro: what those print is shown of failed tests alone.
+            writeln!(std::io::stderr(), "{}", stack.how_to_reach_it())?;
         }
         Ok(stack)
     }

@@ -56,11 +56,11 @@ impl Args {
 
 fn command() -> Command {
     Command::new("demo")
-        .about("Runs the downloader on a broker, an object store and an origin in this process. No Docker, no network needed.")
+        .about("Runs the downloader on a broker, an object store and an origin in this process: no Docker, no network.")
         .after_help(
             "Without URLs it works on the pictures of fixtures/images, hostile ones included. It leaves originals, \
              thumbnails, a contact sheet (index.html) and summary.json in target/demo.\n\n\
-             Exit codes: 0 nothing lost and nothing wrong, 1 something is, or a part could not be started, 2 bad arguments.",
+             Exit codes: 0 nothing lost and nothing wrong, 1 something is or cannot start, 2 bad arguments.",
         )
         .arg(
             Arg::new("URL")

@@ -5,8 +5,8 @@ use url::Url;
 
 use super::progress::Progress;
 use super::work::Work;
-use super::{STALL_MAX, end, finish, program};
-use crate::embedded::{Child, Stack};
+use super::{STALL_MAX, end, finish};
+use crate::embedded::Stack;
 use crate::expect::eventually;
 use crate::ledger::Verdict;
 use crate::origin::Gate;
@@ -18,7 +18,7 @@ const HELD: usize = 8;
 pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
     let mut progress = Progress::of(stack);
     let gates = hold(work, stack)?;
-    let mut victim = Child::start(&program()?, stack, &work.settings())?;
+    let mut victim = work.start_downloader(stack)?;
 
     let half = work.items.len() / 2;
     let mid_flight = eventually("half of the work is done, and requests are held", STALL_MAX, async || {
@@ -37,7 +37,7 @@ pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
     victim.kill().await.context("kill the downloader")?;
 
     drop(gates);
-    let mut heir = Child::start(&program()?, stack, &work.settings())?;
+    let mut heir = work.start_downloader(stack)?;
     progress.say("another downloader started; the broker will miss the dead one in 3 s");
     finish(&mut progress, &mut heir, stack).await?;
     end(heir).await?;

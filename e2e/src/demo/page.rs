@@ -14,8 +14,8 @@ const STYLE: &str = "
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 pre { border: 1px solid var(--line); padding: 1rem; overflow-x: auto; }
-ul { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); list-style: none; padding: 0; }
-li { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; overflow-wrap: anywhere; }
+ul { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); padding: 0; }
+li { list-style: none; border: 1px solid var(--line); border-radius: 6px; padding: .6rem; overflow-wrap: anywhere; }
 figure { align-items: center; display: flex; height: 128px; justify-content: center; margin: 0 0 .5rem; }
 img { background: repeating-conic-gradient(#8883 0 25%, #0000 0 50%) 0 0/16px 16px; }
 small { color: GrayText; display: block; } b.ok { color: var(--ok); } b.bad { color: var(--bad); }

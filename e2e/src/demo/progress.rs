@@ -17,16 +17,18 @@ pub(super) struct Progress {
     ledger: Ledger,
     bar: Option<ProgressBar>,
     line_at: Instant,
+    /// What the last line said.
+    said: usize,
 }
 
 impl Progress {
     /// Begins to show the progress of a stack's ledger.
     pub(super) fn of(stack: &Stack) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec:.0}  {elapsed_precise}  {msg}");
+            let style = ProgressStyle::with_template("{bar:40} {pos}/{len}  {per_sec:.0}  {elapsed_precise}");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Progress { ledger: stack.ledger.clone(), bar, line_at: Instant::now() }
+        Progress { ledger: stack.ledger.clone(), bar, line_at: Instant::now(), said: 0 }
     }
 
     /// Shows where the ledger stands.
@@ -37,9 +39,9 @@ impl Progress {
                 bar.set_length(all as u64);
                 bar.set_position(finished as u64);
             }
-            None if self.line_at <= Instant::now() || finished == all => {
+            None if finished != self.said && (self.line_at <= Instant::now() || finished == all) => {
                 eprintln!("{finished} of {all} pictures finished");
-                self.line_at = Instant::now() + LINE_EVERY;
+                (self.said, self.line_at) = (finished, Instant::now() + LINE_EVERY);
             }
             None => {}
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 
 use super::args::Args;
-use crate::embedded::Stack;
+use crate::embedded::{Child, Stack};
 use crate::fixtures;
 use crate::ledger::Expected;
 
@@ -78,7 +78,7 @@ impl Work {
             false => format!("the fixtures, served at {}", stack.origin.address()),
         };
         format!(
-            "{} pictures from {origin}\nbroker {} and object store {} in this process; the downloader in one of its own\n",
+            "{} pictures from {origin}\nbroker {} and store {} in this process; the downloader in one of its own\n",
             self.items.len(),
             stack.kafka.brokers(),
             stack.store.place().endpoint,
@@ -86,17 +86,33 @@ impl Work {
     }
 
     /// Settings of the downloader beside the stack's own.
-    pub(super) fn settings(&self) -> Vec<(&'static str, &'static str)> {
-        let mut settings = Vec::new();
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings: Vec<(&str, String)> = Vec::new();
         if self.strangers {
             // No exception from the address rules: the embedded origin is not needed.
-            settings.extend([("FETCH_ALLOW_CIDRS", ""), ("FETCH_ALLOW_PORTS", "")]);
-            settings.extend([("TASK_TIMEOUT", STRANGERS_TASK_TIMEOUT), ("FETCH_TIMEOUT", STRANGERS_FETCH_TIMEOUT)]);
+            settings.extend([("FETCH_ALLOW_CIDRS", String::new()), ("FETCH_ALLOW_PORTS", String::new())]);
+            settings.extend([
+                ("TASK_TIMEOUT", STRANGERS_TASK_TIMEOUT.into()),
+                ("FETCH_TIMEOUT", STRANGERS_FETCH_TIMEOUT.into()),
+            ]);
         }
         if self.crash {
-            settings.push(("PARALLEL_OPERATIONS", "16"));
+            settings.push(("PARALLEL_OPERATIONS", self.parallel_operations.to_string()));
+            // One host serves everything: what is held must not use up its share.
+            settings.push(("FETCH_PER_HOST_MAX", self.parallel_operations.to_string()));
         }
         settings
+    }
+
+    /// Starts a downloader for this work: this executable under another name.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub(super) fn start_downloader(&self, stack: &Stack) -> anyhow::Result<Child> {
+        let program = std::env::current_exe().context("find this executable")?;
+        let settings = self.settings();
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Child::start(&program, stack, &settings)
     }
 
     /// Writes every task.

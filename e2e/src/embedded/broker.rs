@@ -32,7 +32,7 @@ struct Cluster {
     _owner: BaseProducer,
 }
 
-// SAFETY: the cluster runs on a thread of librdkafka's own; its functions hand their work to that thread or take its lock.
+// SAFETY: the cluster runs on a thread of librdkafka's own; its functions hand work to that thread or take its lock.
 unsafe impl Send for Cluster {}
 // SAFETY: as above.
 unsafe impl Sync for Cluster {}

@@ -23,7 +23,7 @@ use crate::expect::eventually;
 
 /// The name under which an executable of this crate is the downloader: see [`become_downloader`].
 pub const NAME: &str = "downloader";
-/// Variables of this process that a child needs as well; everything else stays here, so that a run depends on nothing else.
+/// Variables that a child needs as well. All others stay here, so that a run does not depend on them.
 const PASSED_ON: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"];
 const LINES_MAX: usize = 10_000;
 

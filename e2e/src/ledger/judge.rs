@@ -14,6 +14,7 @@ const SOURCE_SHA256: &str = "source-sha256";
 pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
     let mut verdict =
         Verdict { bound, strays: book.strays.clone(), commits: book.offsets.clone(), ..Verdict::default() };
+    let sharing = sharing(book);
     for entry in book.entries.values() {
         let subject = entry.subject;
         if !book.is_finished(entry) {
@@ -35,7 +36,7 @@ pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
         if let Some(repeats) = repeats(book, entry) {
             verdict.repeated.insert(subject, repeats);
         }
-        if let Some(requests) = reruns(book, entry) {
+        if let Some(requests) = reruns(book, entry, &sharing) {
             verdict.rerun.insert(subject, requests);
         }
     }
@@ -201,15 +202,23 @@ fn repeats(book: &Book, entry: &Entry) -> Option<usize> {
 }
 
 /// More requests than the outcome has attempts, where the URL is this task's alone.
-fn reruns(book: &Book, entry: &Entry) -> Option<usize> {
-    let url = &entry.task.as_ref()?.url;
-    let sharing = book.entries.values().filter(|other| other.task.as_ref().is_some_and(|task| task.url == *url));
-    if sharing.count() > 1 {
+fn reruns(book: &Book, entry: &Entry, sharing: &BTreeMap<&str, usize>) -> Option<usize> {
+    let url = entry.task.as_ref()?.url.as_str();
+    if sharing.get(url) != Some(&1) {
         return None;
     }
     let requests = *book.requests.get(url::Url::parse(url).ok()?.path())?;
     let attempts = book.standing(entry.subject)?.attempts.unwrap_or(1) as usize;
     (requests > attempts).then_some(requests)
+}
+
+/// How many tasks name each URL.
+fn sharing(book: &Book) -> BTreeMap<&str, usize> {
+    let mut sharing = BTreeMap::new();
+    for task in book.entries.values().filter_map(|entry| entry.task.as_ref()) {
+        *sharing.entry(task.url.as_str()).or_default() += 1;
+    }
+    sharing
 }
 
 /// Objects of tasks that ended in an `Error`: harmless, but somebody pays for them.

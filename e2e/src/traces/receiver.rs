@@ -140,3 +140,47 @@ impl MetricsService for Spans {
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::http::{ask, client};
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as WireSpan};
+
+    fn request(name: &str) -> ExportTraceServiceRequest {
+        let span =
+            WireSpan { trace_id: vec![0xab; 16], span_id: vec![1; 8], name: name.to_owned(), ..WireSpan::default() };
+        let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+        ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }
+    }
+
+    async fn receiver() -> Traces {
+        Traces::listen([127, 0, 0, 1].into()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_protocols_come_in_by_one_port() {
+        let traces = receiver().await;
+        let body = request("by http").encode_to_vec();
+        let post =
+            client().post(format!("{}/v1/traces", traces.endpoint())).header("content-type", PROTOBUF).body(body);
+        assert_eq!(ask(post).await.unwrap().status, 200);
+        let mut grpc = TraceServiceClient::connect(traces.endpoint()).await.unwrap();
+        grpc.export(request("by grpc")).await.unwrap();
+        let names: Vec<String> = traces.spans().into_iter().map(|span| span.name).collect();
+        assert_eq!(names, ["by http", "by grpc"]);
+        assert_eq!(traces.all().len(), 1, "they are of one trace");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_export_is_refused_and_not_taken() {
+        let traces = receiver().await;
+        for (content_type, body, status) in [("application/json", "{}", 415), (PROTOBUF, "\u{7f}no protobuf", 400)] {
+            let post = client().post(format!("{}/v1/traces", traces.endpoint()));
+            let answer = ask(post.header("content-type", content_type).body(body)).await.unwrap();
+            assert_eq!(answer.status, status, "{content_type}: {}", answer.text());
+        }
+        assert_eq!(traces.spans(), []);
+    }
+}

@@ -76,8 +76,8 @@ async fn an_unreadable_record_goes_whole_to_the_dead_letters_and_stops_nobody() 
     }
 }
 
-/// Claim: a task whose URL or keys are refused ends in an `Error` with its code: no dead letter, no object. Fault: every
-/// golden task that is refused.
+/// Claim: a task whose URL or keys are refused ends in an `Error` with its code: no dead letter, no object. Fault:
+/// every golden task that is refused.
 #[tokio::test]
 async fn a_refused_url_or_key_ends_in_an_error_outcome_alone() {
     let world = world().await;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use e2e::containers::engine::{docker, on_engine};
-use e2e::containers::run;
 use e2e::containers::stack::{KAFKA_PORT, STORE_PORT};
 use e2e::downloader::HEALTH_PORT;
 use e2e::fixtures;
@@ -41,9 +40,9 @@ async fn an_unreadable_record_stops_nobody() {
 async fn a_forbidden_address_is_refused() {
     let sandbox = Sandbox::start("forbidden_address").await;
     let stack = sandbox.stack();
-    let other_gateway =
-        on_engine(async { run::gateway(&docker()?, "bridge").await }).await.expect("Docker's own bridge");
-    let trap = Origin::start(SocketAddr::new(other_gateway, 0)).await.unwrap();
+    let elsewhere = on_engine(async { stack.run.another_network(&docker()?, "trap").await }).await;
+    let elsewhere = elsewhere.expect("a network is created");
+    let trap = Origin::start(SocketAddr::new(elsewhere, 0)).await.unwrap();
     let trapped = trap.url("/grey.jpg");
     let ports =
         [sandbox.origin().address().port(), trap.address().port(), KAFKA_PORT, STORE_PORT, HTTP_PORT, HEALTH_PORT];
@@ -89,7 +88,7 @@ async fn a_forbidden_address_is_refused() {
     assert_eq!(trap.connections(), 0, "the trap saw a connection");
     assert_eq!(downloader.terminate().await, 0);
 
-    let cidrs = format!("{}/32,{other_gateway}/32", stack.run.gateway);
+    let cidrs = format!("{}/32,{elsewhere}/32", stack.run.gateway);
     let allowing = sandbox.downloader().setting("FETCH_ALLOW_PORTS", &ports).setting("FETCH_ALLOW_CIDRS", &cidrs);
     allowing.start().await;
     let body = trap.body("/grey.jpg").expect("the trap has a picture");
