@@ -79,21 +79,23 @@ async fn run(args: &Args) -> anyhow::Result<Verdict> {
 
     let began = Instant::now();
     work.produce(&stack).await?;
-    let verdict = if args.crash { crash::run(&work, &stack).await? } else { plain(&work, &stack).await? };
-    let run = Run { work, stack, verdict, took: began.elapsed() };
+    let (ended, bound) = if args.crash { crash::run(&work, &stack).await? } else { plain(&work, &stack).await? };
+    let verdict = stack.verdict(Some(bound)).await?;
+    let run = Run { work, stack, verdict, took: ended - began };
     let folder = report::write(&run, &folder)?;
     print!("{}", report::summary(&run, &folder));
     Ok(run.verdict)
 }
 
-/// One downloader from the first record to the last.
-async fn plain(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
+/// One downloader from the first record to the last: when that was finished, and how many may be rerun.
+async fn plain(work: &Work, stack: &Stack) -> anyhow::Result<(Instant, usize)> {
     let mut downloader = work.start_downloader(stack)?;
     let mut progress = Progress::of(stack);
     finish(&mut progress, &mut downloader, stack).await?;
+    let ended = Instant::now();
     end(downloader).await?;
     progress.end();
-    stack.verdict(Some(0)).await
+    Ok((ended, 0))
 }
 
 /// Waits until every record is finished, or nothing moves any more: what is open then is lost, and the verdict says so.

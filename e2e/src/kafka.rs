@@ -3,6 +3,7 @@
 
 mod follower;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -93,6 +94,8 @@ pub struct Kafka {
     brokers: String,
     names: Names,
     producer: FutureProducer,
+    /// Asks for the group's offsets; finding the coordinator takes a while, so it is kept.
+    group: Arc<BaseConsumer>,
 }
 
 impl Kafka {
@@ -104,7 +107,8 @@ impl Kafka {
         let mut config = common(brokers);
         config.set("enable.idempotence", "true").set("linger.ms", "1").set("message.timeout.ms", "30000");
         let producer = config.create().context("make the test's producer")?;
-        Ok(Kafka { brokers: brokers.to_owned(), names, producer })
+        let group = Arc::new(consumer(brokers, &names.group)?);
+        Ok(Kafka { brokers: brokers.to_owned(), names, producer, group })
     }
 
     /// Topics and group.
@@ -163,8 +167,8 @@ impl Kafka {
     pub async fn offsets(&self) -> anyhow::Result<Vec<PartitionOffsets>> {
         let kafka = self.clone();
         blocking(move || {
-            let consumer = kafka.consumer(&kafka.names.group)?;
-            let mut list = kafka.partitions(&consumer, &kafka.names.tasks)?;
+            let consumer = &kafka.group;
+            let mut list = partitions(consumer, &kafka.names.tasks)?;
             list.set_all_offsets(Offset::Invalid).context("ask for committed offsets")?;
             let committed =
                 consumer.committed_offsets(list, ANSWER_PATIENCE).context("read the group's committed offsets")?;
@@ -180,35 +184,34 @@ impl Kafka {
         })
         .await
     }
-
-    fn consumer(&self, group: &str) -> anyhow::Result<BaseConsumer> {
-        let mut config = common(&self.brokers);
-        config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
-        config.set("fetch.queue.backoff.ms", "20").set("allow.auto.create.topics", "false");
-        // Whatever else is asked on a connection waits behind a fetch.
-        config.set("fetch.wait.max.ms", "20");
-        config.create().context("make the test's consumer")
-    }
-
-    /// Every partition of `topic`.
-    fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> anyhow::Result<TopicPartitionList> {
-        let metadata = consumer
-            .fetch_metadata(Some(topic), ANSWER_PATIENCE)
-            .with_context(|| format!("ask for topic '{topic}'"))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty());
-        let found = found.with_context(|| format!("topic '{topic}' does not exist"))?;
-        let mut list = TopicPartitionList::new();
-        for partition in found.partitions() {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).context("list partitions")?;
-        }
-        Ok(list)
-    }
 }
 
 /// The text of the last header called `name`.
 pub fn header<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     let (_, value) = headers.iter().rev().find(|(key, _)| key == name)?;
     std::str::from_utf8(value.as_deref()?).ok()
+}
+
+fn consumer(brokers: &str, group: &str) -> anyhow::Result<BaseConsumer> {
+    let mut config = common(brokers);
+    config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    config.set("fetch.queue.backoff.ms", "20").set("allow.auto.create.topics", "false");
+    // Whatever else is asked on a connection waits behind a fetch.
+    config.set("fetch.wait.max.ms", "20");
+    config.create().context("make the test's consumer")
+}
+
+/// Every partition of `topic`.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<TopicPartitionList> {
+    let metadata =
+        consumer.fetch_metadata(Some(topic), ANSWER_PATIENCE).with_context(|| format!("ask for topic '{topic}'"))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && !found.partitions().is_empty());
+    let found = found.with_context(|| format!("topic '{topic}' does not exist"))?;
+    let mut list = TopicPartitionList::new();
+    for partition in found.partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).context("list partitions")?;
+    }
+    Ok(list)
 }
 
 fn common(brokers: &str) -> ClientConfig {

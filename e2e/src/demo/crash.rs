@@ -1,5 +1,7 @@
 //! `--crash`: SIGKILL while requests are held at the origin, so that it lands in the middle of fetches by construction.
 
+use std::time::Instant;
+
 use anyhow::Context as _;
 use url::Url;
 
@@ -14,8 +16,8 @@ use crate::origin::Gate;
 /// Fetches that are held: half of what the downloader takes at once, so that the rest goes on.
 const HELD: usize = 8;
 
-/// Works, kills, works on with an heir, and judges.
-pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
+/// Works, kills, works on with an heir: when the last record was finished, and how many may be rerun.
+pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<(Instant, usize)> {
     let mut progress = Progress::of(stack);
     let gates = hold(work, stack)?;
     let mut victim = work.start_downloader(stack)?;
@@ -40,9 +42,10 @@ pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<Verdict> {
     let mut heir = work.start_downloader(stack)?;
     progress.say("another downloader started; the broker will miss the dead one in 3 s");
     finish(&mut progress, &mut heir, stack).await?;
+    let ended = Instant::now();
     end(heir).await?;
     progress.end();
-    stack.verdict(Some(Verdict::rerun_bound(work.parallel_operations, 1))).await
+    Ok((ended, Verdict::rerun_bound(work.parallel_operations, 1)))
 }
 
 /// Holds some fetches from a quarter of the list on.

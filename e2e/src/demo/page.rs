@@ -62,6 +62,9 @@ fn card(page: &mut String, row: &Row) {
     if let (Some(width), Some(height), Some(bytes)) = (row.width, row.height, row.source_bytes) {
         let _ = write!(page, "<small>{width}x{height}, {}</small>", size(bytes));
     }
+    if row.result == "Error" && row.as_expected == Some(true) {
+        page.push_str("<small>as expected</small>");
+    }
     for text in [&row.description, &row.note].into_iter().chain(&row.problems).filter(|text| !text.is_empty()) {
         let _ = write!(page, "<small>{}</small>", escape(text));
     }
@@ -94,6 +97,7 @@ mod tests {
             code: Some("<i>".into()),
             description: "<u>".into(),
             problems: vec!["<s>".into()],
+            as_expected: Some(false),
             attempts: None,
             width: None,
             height: None,
@@ -121,6 +125,7 @@ mod tests {
             code: None,
             description: String::new(),
             problems: Vec::new(),
+            as_expected: Some(true),
             attempts: Some(1),
             width: Some(3),
             height: Some(2),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::work::Item;
 use super::{Run, page};
-use crate::ledger::{Subject, Verdict};
+use crate::ledger::{Expected, Subject, Verdict};
 
 /// Longest name of a file, without number and extension.
 const STEM_BYTES_MAX: usize = 60;
@@ -28,7 +28,10 @@ pub(super) struct Row {
     pub(super) code: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) description: String,
-    /// Empty: as it should be, or nothing was expected.
+    /// Whether it is what the fixtures' list says; none: nothing was expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) as_expected: Option<bool>,
+    /// What is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) problems: Vec<String>,
     pub(super) attempts: Option<u32>,
@@ -102,7 +105,7 @@ pub(super) fn summary(run: &Run, folder: &Path) -> String {
     let count = run.work.items.len();
     let _ = writeln!(text, "\n{count} pictures in {:.1} s, {:.0} a second", run.took.as_secs_f64(), rate(run));
     let _ = writeln!(text, "{verdict}");
-    let expected = run.work.items.iter().any(|item| matches!(item.expected, crate::ledger::Expected::Error(_)));
+    let expected = run.work.items.iter().any(|item| matches!(item.expected, Expected::Error(_)));
     if expected && verdict.wrong.is_empty() && verdict.lost.is_empty() {
         let _ = writeln!(text, "Every error is one that fixtures/images/images.json expects.");
     }
@@ -149,6 +152,7 @@ fn row(run: &Run, item: &Item, folder: &Path) -> anyhow::Result<Row> {
         code: field(|outcome| outcome.code.clone()),
         description: field(|outcome| Some(outcome.description.clone())).unwrap_or_default(),
         problems: run.verdict.wrong.get(&Subject::Task(item.id)).cloned().unwrap_or_default(),
+        as_expected: None,
         attempts: outcome.as_ref().and_then(|outcome| outcome.attempts),
         width: outcome.as_ref().and_then(|outcome| outcome.width),
         height: outcome.as_ref().and_then(|outcome| outcome.height),
@@ -158,6 +162,9 @@ fn row(run: &Run, item: &Item, folder: &Path) -> anyhow::Result<Row> {
         thumbnail: None,
         thumbnail_bytes: None,
     };
+    if outcome.is_some() && item.expected != Expected::Any {
+        row.as_expected = Some(row.problems.is_empty());
+    }
     if outcome.is_none_or(|outcome| outcome.res == Res::Error) {
         return Ok(row);
     }
@@ -208,7 +215,6 @@ fn save(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Expected;
 
     #[test]
     fn file_names_are_plain_whatever_the_url() {

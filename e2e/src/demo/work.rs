@@ -65,6 +65,8 @@ impl Work {
         for url in &args.urls {
             let mut shown = url.clone();
             shown.set_query(None);
+            // Refused only where there is no host, and here is one.
+            let _ = shown.set_username("").and_then(|()| shown.set_password(None));
             add(url.to_string(), shown.into(), "", Expected::Any);
         }
         let parallel_operations = if args.crash { CRASH_PARALLEL_OPERATIONS } else { 256 };

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{ANSWER_PATIENCE, DeadLetter, Kafka, OutcomeRecord, blocking, detach};
+use super::{ANSWER_PATIENCE, DeadLetter, Kafka, OutcomeRecord, blocking, consumer, detach, partitions};
 use crate::ledger::{Ledger, Place};
 
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
@@ -27,9 +27,9 @@ pub struct Follower {
 impl Follower {
     pub(super) fn start(kafka: &Kafka, ledger: Ledger) -> anyhow::Result<Follower> {
         // It assigns by hand and commits nothing, so the name of its group only has to differ from the downloader's.
-        let client = kafka.consumer(&format!("{}.follower", kafka.names().group))?;
-        let mut list = kafka.partitions(&client, &kafka.names().outcomes)?;
-        for element in kafka.partitions(&client, &kafka.names().dead)?.elements() {
+        let client = consumer(kafka.brokers(), &format!("{}.follower", kafka.names().group))?;
+        let mut list = partitions(&client, &kafka.names().outcomes)?;
+        for element in partitions(&client, &kafka.names().dead)?.elements() {
             list.add_partition_offset(element.topic(), element.partition(), element.offset())
                 .context("list partitions")?;
         }
