@@ -71,7 +71,8 @@ struct Run {
 }
 
 async fn run(args: &Args) -> anyhow::Result<Verdict> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/demo");
+    let standard = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/demo");
+    let folder = args.out.clone().unwrap_or_else(standard);
     let scratch = tempfile::tempdir().context("make a temporary folder for the store")?;
     let stack = Stack::start(scratch.path()).await.context("start broker, store and origin")?;
     let work = Work::plan(args, &stack)?;

@@ -4,15 +4,15 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context as _;
-use testcontainers::core::IntoContainerPort as _;
 use testcontainers::core::WaitFor;
-use testcontainers::core::wait::HttpWaitStrategy;
 use tokio::sync::OnceCell;
 
 use super::container::{Container, Spec};
 use super::engine::{docker, on_engine};
+use super::http::{ask, client};
 use super::images::Images;
 use super::run::{Run, kept, removal_command};
+use crate::expect::{PATIENCE, eventually};
 
 /// Kafka's listener for the run's containers.
 pub const KAFKA_PORT: u16 = 19092;
@@ -69,11 +69,24 @@ impl Stack {
             Container::start(&run, store(&run, &images, store_port)),
         )?;
         let stack = Stack { run, images, kafka, store, kafka_port, store_port };
+        stack.store_answers().await?;
         if kept() {
             // Not by a macro: what those print is shown of failed tests alone.
             writeln!(std::io::stderr(), "{}", stack.how_to_reach_it())?;
         }
         Ok(stack)
+    }
+
+    /// Waits for the store. Asked at the published address: testcontainers' own wait would go by the bridge's gateway on a machine that looks
+    /// like a container, and nothing is published there.
+    async fn store_answers(&self) -> anyhow::Result<()> {
+        let url = format!("{}/minio/health/ready", self.store_endpoint());
+        let ready = eventually("the store is ready", PATIENCE, async || match ask(client().get(&url)).await {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) => Err(format!("{url} answers {}", answer.status)),
+            Err(error) => Err(format!("{url}: {error:#}")),
+        });
+        Ok(ready.or_error().await?)
     }
 
     /// Bootstrap servers for this process.
@@ -177,8 +190,6 @@ fn store(run: &Run, images: &Images, host_port: u16) -> Spec {
         ("MINIO_BROWSER", "off"),
         ("GOMEMLIMIT", "384MiB"),
     ];
-    let health =
-        HttpWaitStrategy::new("/minio/health/ready").with_port(STORE_PORT.tcp()).with_expected_status_code(200u16);
     Spec {
         name: format!("e2e-{}-store", run.id),
         image: images.store.clone(),
@@ -187,7 +198,7 @@ fn store(run: &Run, images: &Images, host_port: u16) -> Spec {
         memory_mib: 512,
         tmpfs: vec![("/tmp", "mode=1777")],
         ports: vec![(STORE_PORT, host_port)],
-        ready: vec![WaitFor::http(health)],
+        ..Spec::default()
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Args {
     pub(super) crash: bool,
     /// How often each fixture is worked on.
     pub(super) copies: u32,
+    /// Where the pictures and the contact sheet go; none: `target/demo`.
+    pub(super) out: Option<PathBuf>,
 }
 
 impl Args {
@@ -50,7 +52,8 @@ impl Args {
         if copies.is_some() && !urls.is_empty() {
             return refuse("--copies is about the fixtures; leave it out, or leave the URLs out".into());
         }
-        Ok(Args { urls, crash, copies: copies.unwrap_or(if crash { CRASH_COPIES } else { 1 }) })
+        let out = matches.get_one::<PathBuf>("out").cloned();
+        Ok(Args { urls, crash, copies: copies.unwrap_or(if crash { CRASH_COPIES } else { 1 }), out })
     }
 }
 
@@ -59,7 +62,7 @@ fn command() -> Command {
         .about("Runs the downloader on a broker, an object store and an origin in this process: no Docker, no network.")
         .after_help(
             "Without URLs it works on the pictures of fixtures/images, hostile ones included. It leaves originals, \
-             thumbnails, a contact sheet (index.html) and summary.json in target/demo.\n\n\
+             thumbnails, a contact sheet (index.html) and summary.json in target/demo, or where --out says.\n\n\
              Exit codes: 0 nothing lost and nothing wrong, 1 something is or cannot start, 2 bad arguments.",
         )
         .arg(
@@ -87,6 +90,13 @@ fn command() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..=1000))
                 .help("Work on each fixture N times [default: 1, with --crash 16]"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("FOLDER")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where the pictures and the contact sheet go [default: target/demo]"),
         )
 }
 
@@ -128,7 +138,7 @@ mod tests {
 
     #[test]
     fn without_arguments_the_fixtures_are_worked_on() {
-        assert_eq!(read(&[]).unwrap(), Args { urls: Vec::new(), crash: false, copies: 1 });
+        assert_eq!(read(&[]).unwrap(), Args { urls: Vec::new(), crash: false, copies: 1, out: None });
         assert_eq!(read(&["--crash"]).unwrap().copies, CRASH_COPIES);
     }
 
@@ -158,7 +168,8 @@ mod tests {
     #[test]
     fn help_names_every_option() {
         let help = read(&["--help"]).expect_err("the help text").to_string();
-        for option in ["URL", "--urls <FILE>", "--crash", "--copies <N>", "target/demo", "Exit codes"] {
+        for option in ["URL", "--urls <FILE>", "--crash", "--copies <N>", "--out <FOLDER>", "target/demo", "Exit codes"]
+        {
             assert!(help.contains(option), "{help}");
         }
     }
