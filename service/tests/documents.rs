@@ -1,5 +1,7 @@
 //! The README says what the code says.
 
+use std::collections::BTreeSet;
+
 use downloader::cli::value_name;
 use downloader::config::SETTINGS;
 use downloader::observe::names::METRICS;
@@ -34,4 +36,17 @@ fn the_readme_lists_every_metric() {
 fn rows(heading: &str) -> usize {
     let from = README.lines().skip_while(|line| !line.starts_with(&format!("| {heading} |")));
     from.skip(2).take_while(|line| line.starts_with('|')).count()
+}
+
+/// The headers that the code writes are those of the AsyncAPI document, and the other way round.
+#[test]
+fn the_asyncapi_document_names_every_header_we_write() {
+    let code = concat!(include_str!("../src/kafka/headers.rs"), include_str!("../src/kafka/dead_letters.rs"));
+    let document = include_str!("../../fixtures/wire/asyncapi.yaml");
+    let ours = |name: &&str| ["source.", "dead."].iter().any(|prefix| name.starts_with(prefix));
+    let written: BTreeSet<&str> = code.split('"').skip(1).step_by(2).filter(ours).collect();
+    let keys = document.lines().filter_map(|line| line.trim_start().split_once(':')).map(|(key, _)| key);
+    let documented: BTreeSet<&str> = keys.filter(ours).collect();
+    assert!(written.len() > 10, "the search finds what is there: {written:?}");
+    assert_eq!(written, documented);
 }
