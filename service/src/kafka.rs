@@ -5,6 +5,7 @@
 
 mod client;
 mod commit;
+mod committed;
 mod consumer;
 mod dead_letters;
 mod headers;
@@ -15,5 +16,5 @@ pub mod setup;
 
 pub(crate) use client::refused;
 pub use consumer::{Consumer, Drained};
-pub use intake::Delivery;
+pub use intake::{Delivery, Sizes};
 pub use producer::{AckedOutcome, ProduceError, Producer};

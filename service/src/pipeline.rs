@@ -161,7 +161,7 @@ impl Pipeline {
     async fn publish(&self, delivery: &Delivery, outcome: &Outcome) -> AckedOutcome {
         let send = || {
             let span = spans::send_span(self.producer.output_topic());
-            let send = self.producer.send(delivery.ticket, outcome, span.clone());
+            let send = self.producer.send(delivery, outcome, span.clone());
             self.staged(Stage::Send, span, self.waits(Dependency::Kafka, send))
         };
         self.broker_breaker.until_ok(send).await

@@ -1,13 +1,25 @@
-//! What has been received, what is finished, and therefore what may be committed. Pure: no clock, no I/O, no threads.
+//! What has been received, what is finished, and therefore what may be committed and what may start. Pure: time is told,
+//! nothing is asked, no threads.
 //!
-//! Killed here: nothing is lost, for a commit only ever says what was already true. This module does not know Kafka's
-//! client; it is told what happened and asked what may be said.
+//! Killed here: nothing is lost, for a commit only ever says what was already true (I3), and nothing starts before a
+//! commit says that it may (I4). This module does not know Kafka's client; it is told what happened and asked what may
+//! be said.
 
+mod map;
 mod offsets;
+mod partition;
+mod quarantine;
+mod tally;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-pub use offsets::{Offsets, Received};
+pub use map::{Distrust, METADATA_UNITS_MAX, Note, Place};
+pub use offsets::Received;
+pub use partition::{Found, Hold, Opened};
+pub use quarantine::{CAREFUL_AT, Care, ENVIRONMENT_AT, START_AHEAD};
+
+use partition::Owned;
 
 /// Finished records that no acknowledged commit covers: from here on a commit is made early.
 pub const COMMIT_EARLY_AT: usize = 256;
@@ -18,76 +30,191 @@ pub const START_NOTHING_AT: usize = 512;
 pub type Epoch = u64;
 
 /// The progress of every partition this process owns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
-    partitions: BTreeMap<i32, Owned>,
+    group: String,
+    topic: String,
+    run_id: u64,
+    lease: Duration,
+    partitions: BTreeMap<i32, Phase>,
     last_epoch: Epoch,
 }
 
 #[derive(Debug)]
-struct Owned {
-    epoch: Epoch,
-    offsets: Offsets,
+enum Phase {
+    /// Assigned; what the group holds for it is not yet known.
+    Opening(Epoch),
+    Open(Box<Owned>),
 }
 
-/// A position that may be committed: everything below `next_offset` is finished or does not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a group is told of one partition: everything below `next_offset` is finished or does not exist, and above it
+/// what the metadata says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// Whose position.
+    /// Whose.
     pub partition: i32,
     /// In which assignment it became true.
     pub epoch: Epoch,
     /// The offset the next owner starts at.
     pub next_offset: i64,
+    /// The text beside it.
+    pub metadata: String,
+    /// Where the map in it ends.
+    covered_end: i64,
+    /// Nothing at or above it has started or will before the next commit.
+    limit: i64,
+}
+
+impl Commit {
+    /// The position alone, for a broker that takes no metadata.
+    pub fn bare(&self) -> Commit {
+        Commit { metadata: String::new(), covered_end: i64::MIN, ..*self }
+    }
+}
+
+/// What came of a finished record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// It was ours and open.
+    pub counted: bool,
+    /// With it the suspects of former unclean ends are all through.
+    pub streak_over: bool,
 }
 
 impl Progress {
-    /// The partition is ours from now on. Whatever was known of it is forgotten.
+    /// Owns nothing yet. Commits are bound to `group` and `topic` and name `run_id` as their writer; for `lease` after
+    /// an acknowledged one was sent its partition counts as ours.
+    pub fn new(group: &str, topic: &str, run_id: u64, lease: Duration) -> Progress {
+        Progress {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            run_id,
+            lease,
+            partitions: BTreeMap::new(),
+            last_epoch: 0,
+        }
+    }
+
+    /// The partition is ours from now on, and has to be opened. Whatever was known of it is forgotten.
     pub fn assigned(&mut self, partition: i32) -> Epoch {
         self.last_epoch += 1;
-        self.partitions.insert(partition, Owned { epoch: self.last_epoch, offsets: Offsets::default() });
+        self.partitions.insert(partition, Phase::Opening(self.last_epoch));
         self.last_epoch
     }
 
-    /// The partition is no longer ours. Returns what may still be said of it if we are asked for it (revoked); after a
-    /// loss the caller must drop it.
+    /// What the group and the log say of an assigned partition. `None`: that assignment has ended, or is open already.
+    pub fn open(&mut self, partition: i32, epoch: Epoch, found: &Found, now: Instant) -> Option<Opened> {
+        let phase = self.partitions.get_mut(&partition)?;
+        let Phase::Opening(current) = phase else { return None };
+        if *current != epoch {
+            return None;
+        }
+        let place = Place { group: self.group.clone(), topic: self.topic.clone(), partition };
+        let (owned, opened) = Owned::open(epoch, place, self.run_id, found, now);
+        *phase = Phase::Open(Box::new(owned));
+        Some(opened)
+    }
+
+    /// The partition is no longer ours. Returns the closing commit, which may be made if the partition was revoked; after
+    /// a loss the caller must drop it. `None`: it was not open, and nothing may be said of it.
     pub fn unassigned(&mut self, partition: i32) -> Option<Commit> {
-        let owned = self.partitions.remove(&partition)?;
-        owned.commit(partition)
-    }
-
-    /// A record arrived. `None`: the partition is not ours.
-    pub fn received(&mut self, partition: i32, offset: i64) -> Option<(Epoch, Received)> {
-        let owned = self.partitions.get_mut(&partition)?;
-        Some((owned.epoch, owned.offsets.received(offset)))
-    }
-
-    /// A record is finished. False: that assignment has ended, and the record is somebody else's now.
-    pub fn finished(&mut self, partition: i32, epoch: Epoch, offset: i64) -> bool {
-        match self.partitions.get_mut(&partition) {
-            Some(owned) if owned.epoch == epoch => owned.offsets.finished(offset),
-            _ => false,
+        match self.partitions.remove(&partition)? {
+            Phase::Opening(_) => None,
+            Phase::Open(owned) => Some(owned.close()),
         }
     }
 
-    /// Every position that differs from the last acknowledged one, or with `all` every known position.
-    pub fn commits(&self, all: bool) -> Vec<Commit> {
-        let wanted = self.partitions.iter().filter(|(_, owned)| all || owned.offsets.is_dirty());
-        wanted.filter_map(|(partition, owned)| owned.commit(*partition)).collect()
+    /// The partition holds another log, which begins at `offset`.
+    pub fn restarted(&mut self, partition: i32, offset: i64) -> Option<Epoch> {
+        self.last_epoch += 1;
+        let epoch = self.last_epoch;
+        self.owned_mut(partition)?.restart(epoch, offset);
+        Some(epoch)
     }
 
-    /// The broker acknowledged `commit`. Ignored if the assignment has ended meanwhile.
-    pub fn committed(&mut self, commit: Commit) {
-        if let Some(owned) = self.partitions.get_mut(&commit.partition)
+    /// A record arrived, written at `written_ms` (Unix milliseconds). `None`: the partition is not ours, or not open.
+    /// An error: the map that was taken over is of another log and is forgotten now; tell again.
+    pub fn received(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        written_ms: Option<i64>,
+    ) -> Option<Result<(Epoch, Received), Distrust>> {
+        let owned = self.owned_mut(partition)?;
+        let epoch = owned.epoch;
+        Some(owned.received(offset, written_ms).map(|received| (epoch, received)))
+    }
+
+    /// Whether a received record may start now, and with what care.
+    ///
+    /// # Errors
+    /// What holds it back. `None` within: its assignment has ended.
+    pub fn may_start(&self, partition: i32, offset: i64, now: Instant) -> Option<Result<Care, Hold>> {
+        Some(self.owned(partition)?.may_start(offset, now))
+    }
+
+    /// The record starts.
+    pub fn started(&mut self, partition: i32, offset: i64) {
+        if let Some(owned) = self.owned_mut(partition) {
+            owned.offsets.started(offset);
+        }
+    }
+
+    /// A record is finished.
+    pub fn finished(&mut self, partition: i32, epoch: Epoch, offset: i64) -> Finished {
+        match self.owned_mut(partition) {
+            Some(owned) if owned.epoch == epoch => {
+                let (counted, streak_over) = owned.finished(offset);
+                Finished { counted, streak_over }
+            }
+            _ => Finished::default(),
+        }
+    }
+
+    /// Commits that have something new to say, or with `all` one of every open partition.
+    pub fn commits(&mut self, all: bool, now: Instant) -> Vec<Commit> {
+        let wanted = self.opened_mut().filter(|owned| all || (owned.is_dirty() && !owned.rests(now)));
+        wanted.map(Owned::take).collect()
+    }
+
+    /// The broker acknowledged `commit`, handed to it at `sent_at`. Ignored if the assignment has ended meanwhile.
+    pub fn committed(&mut self, commit: &Commit, sent_at: Instant) {
+        let lease = self.lease;
+        if let Some(owned) = self.owned_mut(commit.partition)
             && owned.epoch == commit.epoch
         {
-            owned.offsets.committed(commit.next_offset);
+            owned.committed(commit, sent_at, lease);
         }
+    }
+
+    /// The broker refuses metadata as long as this commit's; shorter texts are made from now on. False: they are as short
+    /// as can be.
+    pub fn metadata_refused(&mut self, commit: &Commit) -> bool {
+        self.owned_mut(commit.partition).is_none_or(|owned| owned.epoch != commit.epoch || owned.halve_metadata())
     }
 
     /// Whether that assignment still holds.
     pub fn is_current(&self, partition: i32, epoch: Epoch) -> bool {
-        self.partitions.get(&partition).is_some_and(|owned| owned.epoch == epoch)
+        match self.partitions.get(&partition) {
+            Some(Phase::Opening(current)) => *current == epoch,
+            Some(Phase::Open(owned)) => owned.epoch == epoch,
+            None => false,
+        }
+    }
+
+    /// Whether that assignment still holds and its lease runs: whether an outcome may be handed to the producer (I7).
+    pub fn may_publish(&self, partition: i32, epoch: Epoch, now: Instant) -> bool {
+        self.owned(partition).is_some_and(|owned| owned.epoch == epoch && owned.is_leased(now))
+    }
+
+    /// Whether commits are wanted before their time.
+    pub fn wants_commit(&self) -> bool {
+        self.finished_uncommitted() >= COMMIT_EARLY_AT || self.opened().any(Owned::limit_is_near)
+    }
+
+    /// Whether a commit is wanted so that further records of `partition` may start.
+    pub fn wants_higher_limit(&self, partition: i32) -> bool {
+        self.owned(partition).is_some_and(Owned::limit_is_near)
     }
 
     /// The partitions that are ours.
@@ -95,62 +222,95 @@ impl Progress {
         self.partitions.keys().copied()
     }
 
+    /// Partitions that are ours and not open yet.
+    pub fn opening(&self) -> impl Iterator<Item = (i32, Epoch)> + '_ {
+        self.partitions.iter().filter_map(|(partition, phase)| match phase {
+            Phase::Opening(epoch) => Some((*partition, *epoch)),
+            Phase::Open(_) => None,
+        })
+    }
+
+    /// Partitions whose lease does not run.
+    pub fn unleased(&self, now: Instant) -> usize {
+        self.partitions.len() - self.opened().filter(|owned| owned.is_leased(now)).count()
+    }
+
     /// Records received and not finished.
     pub fn unfinished(&self) -> usize {
-        self.partitions.values().map(|owned| owned.offsets.unfinished()).sum()
+        self.opened().map(|owned| owned.offsets.unfinished()).sum()
     }
 
     /// Records finished that no acknowledged commit covers: what would run again if we died now.
     pub fn finished_uncommitted(&self) -> usize {
-        self.partitions.values().map(|owned| owned.offsets.finished_uncommitted()).sum()
+        self.opened().map(|owned| owned.offsets.finished_uncommitted()).sum()
     }
 
     /// The offset after the highest one received from `partition`.
     pub fn received_next(&self, partition: i32) -> Option<i64> {
-        self.partitions.get(&partition)?.offsets.received_next()
+        Some(self.owned(partition)?.offsets.received_next())
     }
 
-    /// The lowest unfinished record of each partition.
-    pub fn oldest_unfinished(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
-        self.partitions
-            .iter()
-            .filter_map(|(partition, owned)| owned.offsets.oldest_unfinished().map(|offset| (*partition, offset)))
+    /// Unfinished offsets of `partition` in `from..to`, as far as they are known.
+    pub fn open_within(&self, partition: i32, from: i64, to: i64) -> u64 {
+        self.owned(partition).map_or(0, |owned| owned.offsets.open_within(from, to))
     }
-}
 
-impl Owned {
-    fn commit(&self, partition: i32) -> Option<Commit> {
-        self.offsets.next_offset().map(|next_offset| Commit { partition, epoch: self.epoch, next_offset })
+    /// Received and unfinished records, by partition and offset.
+    pub fn open_records(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
+        self.partitions.iter().flat_map(|(partition, phase)| {
+            let owned = match phase {
+                Phase::Opening(_) => None,
+                Phase::Open(owned) => Some(owned),
+            };
+            owned.into_iter().flat_map(|owned| owned.offsets.open().map(|offset| (*partition, offset)))
+        })
+    }
+
+    /// When the oldest unfinished record was written, in Unix milliseconds.
+    pub fn oldest_written_ms(&self) -> Option<i64> {
+        self.opened().filter_map(|owned| owned.offsets.oldest_written_ms()).min()
+    }
+
+    /// The greatest care that any partition demands, and its unclean ends in a row.
+    pub fn greatest_care(&self, now: Instant) -> (Care, u8) {
+        let each = self.opened().map(|owned| (owned.care(now), owned.quarantine.strikes()));
+        each.max().unwrap_or((Care::None, 0))
+    }
+
+    /// The largest share of its allowance that a partition's last acknowledged metadata took: units, and allowance.
+    pub fn metadata_units(&self) -> (usize, usize) {
+        let share = |(units, most): &(usize, usize)| units.saturating_mul(1000).checked_div(*most);
+        self.opened().map(Owned::metadata_units).max_by_key(share).unwrap_or((0, METADATA_UNITS_MAX))
+    }
+
+    fn owned(&self, partition: i32) -> Option<&Owned> {
+        match self.partitions.get(&partition)? {
+            Phase::Open(owned) => Some(owned),
+            Phase::Opening(_) => None,
+        }
+    }
+
+    fn owned_mut(&mut self, partition: i32) -> Option<&mut Owned> {
+        match self.partitions.get_mut(&partition)? {
+            Phase::Open(owned) => Some(owned),
+            Phase::Opening(_) => None,
+        }
+    }
+
+    fn opened(&self) -> impl Iterator<Item = &Owned> + '_ {
+        self.partitions.values().filter_map(|phase| match phase {
+            Phase::Open(owned) => Some(&**owned),
+            Phase::Opening(_) => None,
+        })
+    }
+
+    fn opened_mut(&mut self) -> impl Iterator<Item = &mut Owned> + '_ {
+        self.partitions.values_mut().filter_map(|phase| match phase {
+            Phase::Open(owned) => Some(&mut **owned),
+            Phase::Opening(_) => None,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commit_of_an_ended_assignment_is_not_recorded() {
-        let mut progress = Progress::default();
-        let first = progress.assigned(0);
-        progress.received(0, 5);
-        progress.finished(0, first, 5);
-        let late = progress.commits(false);
-        assert_eq!(progress.unassigned(0), late.first().copied());
-        let second = progress.assigned(0);
-        assert!(!progress.finished(0, first, 5), "the old assignment finishes nothing");
-        progress.received(0, 5);
-        for commit in late {
-            progress.committed(commit);
-        }
-        assert!(progress.finished(0, second, 5));
-        assert_eq!(progress.commits(false), [Commit { partition: 0, epoch: second, next_offset: 6 }]);
-    }
-
-    #[test]
-    fn nothing_is_committed_for_a_partition_that_delivered_nothing() {
-        let mut progress = Progress::default();
-        progress.assigned(3);
-        assert_eq!(progress.commits(true), []);
-        assert_eq!(progress.received(4, 0), None, "not ours");
-    }
-}
+mod tests;

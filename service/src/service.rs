@@ -1,7 +1,8 @@
 //! The running service: builds the clients, starts what the intake hands out, and drains.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,6 +27,9 @@ use crate::store::Store;
 
 /// How often readiness asks the store.
 const STORE_CHECK_EVERY: Duration = Duration::from_secs(10);
+/// So many final failures of a Kafka client within this time end the process: being restarted may help, or a person.
+const FAILURES_MAX: usize = 3;
+const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs the service until `stop` fires or something fails for good; then drains within `DRAIN_TIMEOUT`.
 ///
@@ -55,8 +59,13 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
         group: settings.kafka_consumer_group.clone(),
         bucket: settings.s3_bucket_name.clone(),
     });
-    let consumer = Arc::new(Consumer::start(settings, health.clone(), metrics.clone())?);
-    metrics.observe(Arc::new(Readings { consumer: consumer.clone(), source_budget, decode_budget }));
+    let readings = |consumer: &Arc<Consumer>| {
+        let (source_budget, decode_budget) = (source_budget.clone(), decode_budget.clone());
+        Arc::new(Readings { consumer: consumer.clone(), source_budget, decode_budget })
+    };
+    let start = || Consumer::start(settings, run_id, health.clone(), metrics.clone()).map(Arc::new);
+    let mut consumer = start()?;
+    metrics.observe(readings(&consumer));
 
     // The page of health outlives the drain, so that its state can be watched.
     let serving = CancellationToken::new();
@@ -66,14 +75,25 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
 
     let (mut tasks, mut exit) = (JoinSet::new(), Exit::Drained);
     let permits = Arc::new(Semaphore::new(settings.parallel_operations));
+    let mut failures = Failures::default();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            cause = consumer.failed() => {
-                error!(cause, "the Kafka client failed; ending");
-                exit = Exit::ClientFailed;
-                break;
+            cause = client_failed(&consumer, &pipeline.producer) => {
+                consumer.abandon();
+                health.joined(false);
+                if failures.too_many() {
+                    error!(cause, "the Kafka client failed {FAILURES_MAX} times within {FAILURES_WITHIN:?}; ending");
+                    exit = Exit::ClientFailed;
+                    break;
+                }
+                warn!(cause, "the Kafka client failed; what is not finished runs again, and the clients are made anew");
+                tasks.shutdown().await;
+                metrics.clients_rebuilt();
+                pipeline.producer.rebuild(settings)?;
+                consumer = start()?;
+                metrics.observe(readings(&consumer));
             }
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Err(panic) = ended {
@@ -95,6 +115,27 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
         exit = Exit::Failed;
     }
     Ok(close(consumer, deadlines, exit).await)
+}
+
+async fn client_failed(consumer: &Consumer, producer: &Producer) -> String {
+    tokio::select! {
+        cause = consumer.failed() => cause,
+        cause = producer.failed() => cause,
+    }
+}
+
+/// When the clients failed for good, of late.
+#[derive(Default)]
+struct Failures(VecDeque<Instant>);
+
+impl Failures {
+    /// Notes one more; true: too many in too short a time.
+    fn too_many(&mut self) -> bool {
+        let now = Instant::now();
+        self.0.retain(|at| now.duration_since(*at) < FAILURES_WITHIN);
+        self.0.push_back(now);
+        self.0.len() >= FAILURES_MAX
+    }
 }
 
 async fn take(consumer: &Consumer, permits: &Arc<Semaphore>) -> Option<(Delivery, OwnedSemaphorePermit)> {
@@ -171,12 +212,12 @@ struct Readings {
 
 impl Gauges for Readings {
     fn in_flight(&self) -> u64 {
-        let (unfinished, waiting, _) = self.consumer.sizes();
-        count(unfinished.saturating_sub(waiting))
+        let sizes = self.consumer.sizes();
+        count(sizes.unfinished.saturating_sub(sizes.waiting))
     }
 
     fn waiting(&self) -> u64 {
-        count(self.consumer.sizes().1)
+        count(self.consumer.sizes().waiting)
     }
 
     fn source_bytes_held(&self) -> u64 {
@@ -197,8 +238,33 @@ impl Gauges for Readings {
     }
 
     fn partitions(&self) -> u64 {
-        count(self.consumer.sizes().2)
+        count(self.consumer.sizes().partitions)
     }
+
+    fn partitions_paused(&self) -> u64 {
+        count(self.consumer.sizes().paused)
+    }
+
+    fn partitions_unleased(&self) -> u64 {
+        count(self.consumer.sizes().unleased)
+    }
+
+    fn metadata_units(&self) -> u64 {
+        count(self.consumer.sizes().metadata_units.0)
+    }
+
+    fn metadata_share(&self) -> f64 {
+        let (units, most) = self.consumer.sizes().metadata_units;
+        ratio(units) / ratio(most.max(1))
+    }
+
+    fn strikes(&self) -> u64 {
+        self.consumer.sizes().strikes.into()
+    }
+}
+
+fn ratio(n: usize) -> f64 {
+    u32::try_from(n).unwrap_or(u32::MAX).into()
 }
 
 fn count(n: usize) -> u64 {

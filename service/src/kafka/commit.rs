@@ -1,28 +1,37 @@
-//! Positions to the broker, on a thread of its own: a synchronous commit can hang for as long as the network does, and
-//! nobody waits for one without a deadline. One commit is under way at a time.
+//! Positions to and from the broker, on a thread of its own: a synchronous commit can hang for as long as the network
+//! does, and nobody waits for one without a deadline. One commit is under way at a time.
 //!
-//! Killed here: the broker keeps the older position, which is just as true.
+//! What is newly assigned is opened here: the group's offset and metadata are read, reading is set to begin there, and a
+//! first commit claims the partition. Killed here: the broker keeps the older position, which is just as true.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
+use super::committed;
 use super::intake::Intake;
 use super::rebalance::Callbacks;
 use crate::observe::metrics::Metrics;
-use crate::progress::Commit;
+use crate::progress::{Commit, Epoch};
 
-/// An owner says again what it holds, so that a stale commit of a former owner doesn't stand for long.
-const REPEAT_AFTER: Duration = Duration::from_secs(10);
+/// An owner says again what it holds, so that a stale commit of a former owner doesn't stand for long, and so that its
+/// lease goes on; with a short lease, more often.
+const REPEAT_AFTER_MAX: Duration = Duration::from_secs(10);
 /// Refusals are logged at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+/// How long the broker may take to say what a group holds.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Bytes of metadata in one request: brokers refuse a whole request near 1 MiB, and then nothing of it is kept.
+const METADATA_BYTES_MAX: usize = 256 << 10;
 
 enum Request {
     Now,
@@ -31,23 +40,30 @@ enum Request {
 }
 
 /// Asks the commit thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Commits {
     requests: Sender<Request>,
+    asked: Arc<AtomicBool>,
 }
 
 /// The other end of [`Commits`], before the thread runs.
-pub(super) struct Requests(Receiver<Request>);
+pub(super) struct Requests {
+    requests: Receiver<Request>,
+    asked: Arc<AtomicBool>,
+}
 
 pub(super) fn channel() -> (Commits, Requests) {
-    let (requests, receiver) = mpsc::channel();
-    (Commits { requests }, Requests(receiver))
+    let (sender, receiver) = mpsc::channel();
+    let asked = Arc::new(AtomicBool::new(false));
+    (Commits { requests: sender, asked: asked.clone() }, Requests { requests: receiver, asked })
 }
 
 impl Commits {
-    /// Commit without waiting for the interval.
+    /// Open and commit without waiting for the interval.
     pub(super) fn soon(&self) {
-        let _ = self.requests.send(Request::Now);
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            let _ = self.requests.send(Request::Now);
+        }
     }
 
     /// The last commit for partitions that are given up. Blocks up to `patience`; true: the broker acknowledged it.
@@ -73,6 +89,16 @@ pub(super) struct Committer {
     pub(super) metrics: Metrics,
     pub(super) topic: String,
     pub(super) interval: Duration,
+    pub(super) lease: Duration,
+}
+
+/// What the thread remembers.
+struct Memory {
+    due: Instant,
+    repeated: Instant,
+    warned: Option<Instant>,
+    /// Not before: the group's offsets could not be read.
+    open_at: Instant,
 }
 
 impl Committer {
@@ -82,62 +108,234 @@ impl Committer {
     /// The system has no thread to give.
     pub(super) fn start(self, requests: Requests) -> anyhow::Result<JoinHandle<()>> {
         let thread = std::thread::Builder::new().name("kafka-commit".into());
-        thread.spawn(move || self.run(&requests.0)).context("start the commit thread")
+        thread.spawn(move || self.run(&requests)).context("start the commit thread")
     }
 
-    fn run(self, requests: &Receiver<Request>) {
-        let (mut due, mut repeated, mut warned) = (Instant::now() + self.interval, Instant::now(), None);
+    fn run(self, requests: &Requests) {
+        let now = Instant::now();
+        let mut memory = Memory { due: now + self.interval, repeated: now, warned: None, open_at: now };
+        let repeat_after = REPEAT_AFTER_MAX.min(self.lease / 2);
         loop {
-            match requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            match requests.requests.recv_timeout(memory.due.saturating_duration_since(Instant::now())) {
                 // Later than that the partition may have a new owner, and a broker accepts a commit that sets it back.
                 Ok(Request::Close { until, .. }) if Instant::now() > until => continue,
                 Ok(Request::Close { commits, reply, .. }) => {
-                    let _ = reply.send(self.commit(&commits, &mut warned));
+                    let _ = reply.send(self.close(&commits, &mut memory));
                     continue;
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Request::Now) | Err(RecvTimeoutError::Timeout) => {}
             }
-            let repeat = repeated.elapsed() >= REPEAT_AFTER;
-            let commits = self.intake.commits(repeat);
-            if self.commit(&commits, &mut warned) && repeat {
-                repeated = Instant::now();
+            requests.asked.store(false, Ordering::Release);
+            self.open(&mut memory);
+            let repeat = memory.repeated.elapsed() >= repeat_after;
+            let acknowledged = self.commit_all(self.intake.commits(repeat), &mut memory);
+            if repeat && acknowledged {
+                memory.repeated = Instant::now();
             }
-            due = Instant::now() + self.interval;
+            memory.due = Instant::now() + self.interval.min(repeat_after);
+            if self.intake.is_opening() {
+                memory.due = memory.due.min(memory.open_at.max(Instant::now()));
+            }
         }
     }
 
-    /// One commit; true: acknowledged, or there was nothing to say.
-    fn commit(&self, commits: &[Commit], warned: &mut Option<Instant>) -> bool {
-        if commits.is_empty() {
-            return true;
+    /// Opens what was assigned: reading begins where the group says, and nothing starts before a commit has claimed it.
+    fn open(&self, memory: &mut Memory) {
+        let opening = self.intake.opening();
+        if opening.is_empty() || Instant::now() < memory.open_at {
+            return;
         }
-        let started = Instant::now();
-        let result = self.list(commits).and_then(|list| self.client.commit(&list, CommitMode::Sync));
-        let took = started.elapsed();
-        match result {
+        let partitions: Vec<i32> = opening.iter().map(|(partition, _)| *partition).collect();
+        let begun = committed::find(&self.client, &self.topic, &partitions, OPEN_PATIENCE).and_then(|found| {
+            let starts = found.iter().zip(&opening).filter_map(|((partition, found), (_, epoch))| {
+                Some((*partition, *epoch, self.intake.opened(*partition, *epoch, found)?))
+            });
+            self.read_from(&starts.collect::<Vec<_>>())
+        });
+        if let Err(error) = begun {
+            memory.open_at = Instant::now() + OPEN_AGAIN_AFTER;
+            self.warn(memory, || warn!("cannot begin with what was assigned, and will try again: {error:#}"));
+        }
+    }
+
+    /// Sets where reading begins; until now these partitions were paused.
+    fn read_from(&self, starts: &[(i32, Epoch, i64)]) -> anyhow::Result<()> {
+        let mut failed = None;
+        for (partition, epoch, start) in starts {
+            let mut list = TopicPartitionList::with_capacity(1);
+            list.add_partition(&self.topic, *partition);
+            let seek = self.client.seek(&self.topic, *partition, Offset::Offset(*start), OPEN_PATIENCE);
+            if let Err(error) = seek.and_then(|()| self.client.resume(&list)) {
+                // If it was taken from us meanwhile, its epoch has ended, and this does nothing.
+                self.intake.reopen(*partition, *epoch);
+                failed = Some((*partition, error));
+            }
+        }
+        match failed {
+            None => Ok(()),
+            Some((partition, error)) => Err(error).with_context(|| format!("begin to read partition {partition}")),
+        }
+    }
+
+    fn commit_all(&self, commits: Vec<Commit>, memory: &mut Memory) -> bool {
+        let mut acknowledged = true;
+        let mut rest = commits.as_slice();
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_of(rest));
+            acknowledged &= self.commit(batch, memory);
+            rest = later;
+        }
+        acknowledged
+    }
+
+    /// One request; true: acknowledged.
+    fn commit(&self, commits: &[Commit], memory: &mut Memory) -> bool {
+        let sent_at = Instant::now();
+        match self.send(commits) {
             Ok(()) => {
-                self.intake.committed(commits);
-                self.metrics.commit(took, None);
-                debug!(partitions = commits.len(), ?took, "committed");
+                self.intake.committed(commits, sent_at);
+                debug!(partitions = commits.len(), took = ?sent_at.elapsed(), "committed");
                 true
             }
+            // A broker refuses one partition's metadata and keeps the others', without saying which.
+            Err(error) if commits.len() > 1 && may_be_one_partitions(&error) => {
+                let each = commits.iter().map(|commit| self.commit(std::slice::from_ref(commit), memory));
+                each.fold(true, |all, acknowledged| all & acknowledged)
+            }
             Err(error) => {
-                self.metrics.commit(took, Some("refused"));
-                if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-                    *warned = Some(Instant::now());
-                    warn!(%error, partitions = commits.len(), ?took, "a commit was not acknowledged; it will be made again");
-                }
+                let smaller = metadata_too_large(&error)
+                    && commits.first().is_some_and(|commit| self.intake.metadata_refused(commit));
+                let (took, partitions) = (sent_at.elapsed(), commits.len());
+                self.warn(memory, || match smaller {
+                    true => warn!(
+                        partition = commits.first().map(|commit| commit.partition),
+                        "the broker takes less metadata than Kafka's default (offset.metadata.max.bytes); the map of \
+                         finished work is cut to half"
+                    ),
+                    false => warn!(%error, partitions, ?took, "a commit was not acknowledged; it will be made again"),
+                });
                 false
             }
         }
     }
 
+    /// The closing commit; where its metadata is refused, the position alone.
+    fn close(&self, commits: &[Commit], memory: &mut Memory) -> bool {
+        let mut acknowledged = true;
+        let mut rest = commits;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_of(rest));
+            acknowledged &= match self.send(batch) {
+                Err(error) if may_be_one_partitions(&error) => {
+                    let bare: Vec<Commit> = batch.iter().map(Commit::bare).collect();
+                    self.send(&bare).is_ok()
+                }
+                Err(error) => {
+                    self.warn(memory, || warn!(%error, "a closing commit was not acknowledged"));
+                    false
+                }
+                Ok(()) => true,
+            };
+            rest = later;
+        }
+        acknowledged
+    }
+
+    fn send(&self, commits: &[Commit]) -> KafkaResult<()> {
+        let started = Instant::now();
+        let result = self.list(commits).and_then(|list| self.client.commit(&list, CommitMode::Sync));
+        self.metrics.commit(started.elapsed(), result.as_ref().err().map(refusal));
+        result
+    }
+
     fn list(&self, commits: &[Commit]) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for commit in commits {
-            list.add_partition_offset(&self.topic, commit.partition, Offset::Offset(commit.next_offset))?;
+            let mut element = list.add_partition(&self.topic, commit.partition);
+            element.set_offset(Offset::Offset(commit.next_offset))?;
+            element.set_metadata(commit.metadata.as_str());
         }
         Ok(list)
+    }
+
+    fn warn(&self, memory: &mut Memory, say: impl FnOnce()) {
+        if memory.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            memory.warned = Some(Instant::now());
+            say();
+        }
+    }
+}
+
+/// How many of `commits` go into one request: at least one.
+fn batch_of(commits: &[Commit]) -> usize {
+    let mut bytes = 0;
+    let fits = |commit: &&Commit| {
+        bytes += commit.metadata.len();
+        bytes <= METADATA_BYTES_MAX
+    };
+    commits.iter().take_while(fits).count().max(1).min(commits.len())
+}
+
+fn metadata_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OffsetMetadataTooLarge)
+}
+
+fn may_be_one_partitions(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{InvalidCommitOffsetSize, MessageSizeTooLarge, OffsetMetadataTooLarge, Unknown};
+    let codes = [InvalidCommitOffsetSize, MessageSizeTooLarge, OffsetMetadataTooLarge, Unknown];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
+}
+
+/// What a refusal is called in metrics.
+fn refusal(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::IllegalGeneration) => "illegal_generation",
+        Some(RDKafkaErrorCode::UnknownMemberId) => "unknown_member_id",
+        Some(RDKafkaErrorCode::RebalanceInProgress) => "rebalance_in_progress",
+        Some(RDKafkaErrorCode::StaleMemberEpoch) => "stale_member_epoch",
+        Some(RDKafkaErrorCode::FencedMemberEpoch) => "fenced_member_epoch",
+        Some(RDKafkaErrorCode::FencedInstanceId) => "fenced_instance_id",
+        Some(RDKafkaErrorCode::OffsetMetadataTooLarge) => "offset_metadata_too_large",
+        Some(RDKafkaErrorCode::NotCoordinator | RDKafkaErrorCode::CoordinatorNotAvailable) => "not_coordinator",
+        Some(RDKafkaErrorCode::WaitingForCoordinator) => "no_coordinator",
+        Some(RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::OperationTimedOut) => "timed_out",
+        _ => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::{Found, Progress};
+
+    fn commits(count: i32, finished: i64) -> Vec<Commit> {
+        let (mut progress, now) = (Progress::new("g", "t", 1, Duration::from_secs(1)), Instant::now());
+        for partition in 0..count {
+            let epoch = progress.assigned(partition);
+            progress.open(partition, epoch, &Found::default(), now);
+            for offset in 0..finished * 2 {
+                progress.received(partition, offset, None);
+                if offset % 2 == 1 {
+                    progress.finished(partition, epoch, offset);
+                }
+            }
+        }
+        progress.commits(true, now)
+    }
+
+    #[test]
+    fn a_request_stays_far_below_the_size_that_brokers_refuse_whole() {
+        let commits = commits(100, 28_000);
+        let bytes: usize = commits.iter().map(|commit| commit.metadata.len()).sum();
+        assert!(bytes > 4 * METADATA_BYTES_MAX, "{bytes}");
+        let (mut rest, mut requests) = (commits.as_slice(), 0);
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_of(rest));
+            let size: usize = batch.iter().map(|commit| commit.metadata.len()).sum();
+            assert!(size <= METADATA_BYTES_MAX, "{size}");
+            (rest, requests) = (later, requests + 1);
+        }
+        assert!((4..10).contains(&requests), "{requests}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,16 +13,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::commit::{self, Commits, Committer};
-use super::intake::{Delivery, Intake};
+use super::intake::{Delivery, Intake, Sizes};
 use super::producer::AckedOutcome;
 use super::rebalance::Callbacks;
 use crate::config::Settings;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::progress::Progress;
 use crate::task::Ticket;
 
 /// The longest the poll thread sleeps: the latency of pausing, resuming and stopping.
@@ -52,7 +53,7 @@ struct Running {
 pub struct Drained {
     /// Every partition's last position was acknowledged.
     pub acknowledged: bool,
-    /// The lowest unfinished record of each partition that has one.
+    /// Records received and unfinished, by partition and offset.
     pub unfinished: Vec<(i32, i64)>,
 }
 
@@ -61,10 +62,14 @@ impl Consumer {
     ///
     /// # Errors
     /// The client refuses a property, which it names, or no thread can be started.
-    pub fn start(settings: &Settings, health: Health, metrics: Metrics) -> anyhow::Result<Consumer> {
+    pub fn start(settings: &Settings, run_id: &str, health: Health, metrics: Metrics) -> anyhow::Result<Consumer> {
         let topic = settings.kafka_input_topic.clone();
-        let intake = Arc::new(Intake::default());
+        // A run id that is not ours is only a name, too.
+        let run_id = u64::from_str_radix(run_id, 16).unwrap_or_default();
+        let progress = Progress::new(&settings.kafka_consumer_group, &topic, run_id, settings.commit_lease);
         let (commits, requests) = commit::channel();
+        let intake = Intake::new(progress, settings.parallel_operations, commits.clone(), metrics.clone());
+        let intake = Arc::new(intake);
         let callbacks = Callbacks {
             intake: intake.clone(),
             commits: commits.clone(),
@@ -84,6 +89,7 @@ impl Consumer {
             metrics: metrics.clone(),
             topic: topic.clone(),
             interval: settings.commit_interval,
+            lease: settings.commit_lease,
         };
         let stop = Arc::new(AtomicBool::new(false));
         let (failure, failed) = watch::channel(None);
@@ -113,9 +119,7 @@ impl Consumer {
 
     /// The record is finished, by the broker's own word. Too late for a partition that is no longer ours: ignored.
     pub fn complete(&self, ticket: Ticket, _proof: AckedOutcome) {
-        if self.intake.finished(ticket) {
-            self.commits.soon();
-        }
+        self.intake.finished(ticket);
     }
 
     /// Waits until the client fails for good, and says why.
@@ -141,14 +145,30 @@ impl Consumer {
         }
     }
 
+    /// Ends at once, without a last commit: the client has failed. Its threads end on their own.
+    pub fn abandon(&self) {
+        self.intake.unassigned(&self.intake.partitions());
+        self.intake.close();
+        self.part();
+    }
+
     /// The last commit and the farewell, within `patience`. Blocks.
     pub fn drain(&self, patience: Duration) -> Drained {
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
         let partitions = self.intake.partitions();
-        let unfinished = self.intake.oldest_unfinished();
+        let unfinished = self.intake.open_records();
         let closing = self.intake.unassigned(&partitions);
         let acknowledged = self.commits.close(closing, left());
+        let gone = self.part();
+        if gone.recv_timeout(left().min(LEAVE_PATIENCE)).is_err() {
+            warn!("the group was not left in time; the broker will notice at the session timeout");
+        }
+        Drained { acknowledged, unfinished }
+    }
+
+    /// Stops both threads and leaves the group. The receiver hears when that is done.
+    fn part(&self) -> Receiver<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.commits.stop();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -162,10 +182,7 @@ impl Consumer {
             }
             let _ = done.send(());
         });
-        if gone.recv_timeout(left().min(LEAVE_PATIENCE)).is_err() {
-            warn!("the group was not left in time; the broker will notice at the session timeout");
-        }
-        Drained { acknowledged, unfinished }
+        gone
     }
 
     /// Records unread or unfinished.
@@ -178,8 +195,8 @@ impl Consumer {
         self.intake.oldest_written_ms()
     }
 
-    /// Records received and not finished, those of them that have not started, and partitions owned.
-    pub fn sizes(&self) -> (usize, usize, usize) {
+    /// Numbers for the gauges.
+    pub fn sizes(&self) -> Sizes {
         self.intake.sizes()
     }
 }
@@ -210,14 +227,13 @@ impl Poller {
 
     fn take(&self, record: &BorrowedMessage<'_>) {
         self.metrics.record_received(record.partition());
-        self.intake.received(Delivery {
-            payload: record.payload().map(<[u8]>::to_vec),
-            key: record.key().map(<[u8]>::to_vec),
-            headers: record.headers().map(rdkafka::message::BorrowedHeaders::detach),
-            timestamp_ms: record.timestamp().to_millis(),
-            ticket: Ticket { partition: record.partition(), offset: record.offset(), epoch: 0 },
-            ended: CancellationToken::new(),
-        });
+        self.intake.received(Delivery::new(
+            record.payload().map(<[u8]>::to_vec),
+            record.key().map(<[u8]>::to_vec),
+            record.headers().map(rdkafka::message::BorrowedHeaders::detach),
+            record.timestamp().to_millis(),
+            (record.partition(), record.offset()),
+        ));
     }
 
     /// Pauses partitions with a long backlog and resumes those with a short one.
@@ -245,6 +261,8 @@ impl Poller {
     fn fails(&self, error: &KafkaError, logged: &mut VecDeque<(String, Instant)>) -> bool {
         if let Some((code, reason)) = self.client.client().fatal_error() {
             error!(?code, reason, "the Kafka client failed for good");
+            // Whatever it still holds is no longer known to be ours (I7).
+            self.intake.unassigned(&self.intake.partitions());
             let _ = self.failure.send(Some(format!("{code:?}: {reason}")));
             return true;
         }

@@ -21,6 +21,7 @@ impl Producer {
     /// # Cancel safety
     /// As for [`Producer::send`].
     pub async fn send_dead_letter(&self, delivery: &Delivery, code: Code) -> Result<AckedOutcome, ProduceError> {
+        delivery.leased().await;
         let payload = delivery.payload.as_deref();
         let key = delivery.key.as_deref();
         let own = self.own_headers(delivery, code);

@@ -1,129 +1,244 @@
-//! What was received and has not started: a fair queue per partition, under one lock with the progress it belongs to.
+//! What was received and has not started: a queue per partition, under one lock with the progress it belongs to.
 //!
 //! The poll thread puts in, the dispatcher takes out, completions go to the progress. Every change of ownership ends an
-//! epoch: its tasks are cancelled, its waiting records forgotten, its late completions ignored.
+//! epoch: its tasks are cancelled, its waiting records forgotten, its late completions ignored. Killed here: nothing that
+//! waits was begun, and nothing that runs is committed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod delivery;
+mod queue;
 
-use opentelemetry::Context;
-use rdkafka::message::OwnedHeaders;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::headers;
-use crate::progress::{COMMIT_EARLY_AT, Commit, Progress, Received, START_NOTHING_AT};
+pub use delivery::Delivery;
+
+use super::commit::Commits;
+use crate::flow::hosts::HostKey;
+use crate::observe::metrics::Metrics;
+use crate::progress::{Care, Commit, Epoch, Found, Progress, Received, START_NOTHING_AT};
 use crate::task::Ticket;
+use delivery::Share;
+use queue::Queue;
 
 /// Bytes of records that wait here, over all partitions; each may hold its share.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// A partition pauses at this many waiting records, and resumes at a quarter.
 const WAITING_RECORDS_MAX: usize = 2048;
-
-/// A record that may be worked on.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The bytes, as they came.
-    pub payload: Option<Vec<u8>>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) headers: Option<OwnedHeaders>,
-    pub(super) timestamp_ms: Option<i64>,
-    /// Its place.
-    pub ticket: Ticket,
-    /// Fires when the record stops being ours: from then on nothing may be published for it.
-    pub ended: CancellationToken,
-}
-
-impl Delivery {
-    /// The trace the record belongs to.
-    pub fn trace(&self) -> Context {
-        headers::trace_context(self.headers.as_ref())
-    }
-}
+/// After a streak of unclean ends half of the parallel tasks run for this long: what killed the process may have been
+/// several records at once.
+const CAUTIOUS_FOR: Duration = Duration::from_secs(60);
+/// Jumps in the offsets that wait for the broker to say where the log begins.
+const JUMPS_MAX: usize = 1024;
 
 /// Received records and the progress of their partitions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Intake {
     state: Mutex<State>,
     may_start: Notify,
+    /// Some lease was renewed.
+    leased: Notify,
+    commits: Commits,
+    metrics: Metrics,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     progress: Progress,
-    waiting: BTreeMap<i32, Waiting>,
+    waiting: BTreeMap<i32, Queue>,
     ended: HashMap<i32, CancellationToken>,
-    /// When each unfinished record was written, in Unix milliseconds.
-    written_ms: BTreeMap<(i32, i64), i64>,
     /// The end of each partition's log, as the broker last said.
     log_end: HashMap<i32, i64>,
+    jumps: Vec<Jump>,
     paused: BTreeSet<i32>,
     served_last: i32,
     closed: bool,
+    parallel: usize,
+    running: usize,
+    running_by_host: HashMap<HostKey, usize>,
+    cautious_until: Option<Instant>,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    records: VecDeque<Delivery>,
-    bytes: usize,
+/// Offsets that did not come: they never existed, or retention took them.
+#[derive(Debug)]
+struct Jump {
+    partition: i32,
+    from: i64,
+    to: i64,
+    /// Of these, unfinished as far as is known.
+    open: u64,
+}
+
+/// Numbers for the gauges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sizes {
+    /// Records received and not finished.
+    pub unfinished: usize,
+    /// Of these, records that have not started.
+    pub waiting: usize,
+    /// Partitions owned.
+    pub partitions: usize,
+    /// Of these, partitions that are paused because enough of their records wait.
+    pub paused: usize,
+    /// Of these, partitions without a running lease: nothing of them starts or is published.
+    pub unleased: usize,
+    /// The largest metadata of a partition's last commit, in UTF-16 units, and what it may take.
+    pub metadata_units: (usize, usize),
+    /// Unclean ends in a row over the records of one partition, the most of all.
+    pub strikes: u8,
 }
 
 impl Intake {
+    /// Owns nothing yet; at most `parallel` records run at once.
+    pub(super) fn new(progress: Progress, parallel: usize, commits: Commits, metrics: Metrics) -> Intake {
+        let state = State {
+            progress,
+            waiting: BTreeMap::new(),
+            ended: HashMap::new(),
+            log_end: HashMap::new(),
+            jumps: Vec::new(),
+            paused: BTreeSet::new(),
+            served_last: -1,
+            closed: false,
+            parallel,
+            running: 0,
+            running_by_host: HashMap::new(),
+            cautious_until: None,
+        };
+        Intake { state: Mutex::new(state), may_start: Notify::new(), leased: Notify::new(), commits, metrics }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These partitions are ours from now on.
+    /// These partitions are ours from now on, and have to be opened.
     pub(super) fn assigned(&self, partitions: &[i32]) {
         let mut state = self.lock();
         for partition in partitions {
             state.end(*partition);
-            state.begin(*partition);
+            state.progress.assigned(*partition);
         }
+        drop(state);
+        self.commits.soon();
     }
 
-    /// These partitions are no longer ours: ends their epochs and returns the positions that were true until now.
+    /// These partitions are no longer ours: ends their epochs and returns the commits that close them.
     pub(super) fn unassigned(&self, partitions: &[i32]) -> Vec<Commit> {
         let mut state = self.lock();
         partitions.iter().filter_map(|partition| state.end(*partition)).collect()
     }
 
+    /// Assigned and not open yet.
+    pub(super) fn opening(&self) -> Vec<(i32, Epoch)> {
+        self.lock().progress.opening().collect()
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        self.lock().progress.opening().next().is_some()
+    }
+
+    /// What the group and the log say of an assigned partition. Returns where reading begins; `None`: the assignment has
+    /// ended meanwhile.
+    pub(super) fn opened(&self, partition: i32, epoch: Epoch, found: &Found) -> Option<i64> {
+        let mut state = self.lock();
+        let opened = state.progress.open(partition, epoch, found, Instant::now())?;
+        state.waiting.insert(partition, Queue::default());
+        state.ended.insert(partition, CancellationToken::new());
+        state.log_end.insert(partition, found.log_end);
+        drop(state);
+        let committed = found.committed;
+        info!(
+            partition,
+            start = opened.start,
+            committed,
+            done_above = opened.known_done,
+            strikes = opened.strikes,
+            "partition opened"
+        );
+        if let Some(distrust) = opened.distrust {
+            self.metrics.metadata_distrusted(distrust);
+            warn!(partition, committed, %distrust, "finished work above the committed offset may run again");
+        }
+        if opened.beyond_end {
+            let log_end = found.log_end;
+            warn!(
+                partition,
+                committed, log_end, "the group's offset lies beyond the log's end; reading it from its start"
+            );
+        }
+        if opened.expired > 0 {
+            self.metrics.records_expired(opened.expired);
+            let (expired, log_start) = (opened.expired, found.log_start);
+            warn!(partition, committed, log_start, expired, "retention took records before they were worked on");
+        }
+        Some(opened.start)
+    }
+
+    /// Opening has to be done once more.
+    pub(super) fn reopen(&self, partition: i32, epoch: Epoch) {
+        let mut state = self.lock();
+        if state.progress.is_current(partition, epoch) {
+            state.end(partition);
+            state.progress.assigned(partition);
+        }
+    }
+
     /// Takes a record in.
     pub(super) fn received(&self, mut delivery: Delivery) {
         let mut state = self.lock();
-        let Ticket { partition, offset, .. } = delivery.ticket;
-        let epoch = match state.progress.received(partition, offset) {
-            Some((epoch, Received::New)) => epoch,
-            Some((_, Received::AnotherLog)) => {
-                warn!(partition, offset, "offsets went backwards, so this is another log; reading it from here");
-                state.end(partition);
-                state.begin(partition);
-                match state.progress.received(partition, offset) {
-                    Some((epoch, _)) => epoch,
-                    None => return,
-                }
-            }
-            // Polled before the revocation was served: it is somebody else's record.
-            None => return,
-        };
+        let Some(epoch) = self.place(&mut state, &delivery) else { return };
+        let partition = delivery.ticket.partition;
         delivery.ticket.epoch = epoch;
         delivery.ended = state.ended.get(&partition).cloned().unwrap_or_default();
-        if let Some(written_ms) = delivery.timestamp_ms {
-            state.written_ms.insert((partition, offset), written_ms);
-        }
-        let waiting = state.waiting.entry(partition).or_default();
-        waiting.bytes += delivery.size();
-        waiting.records.push_back(delivery);
+        state.waiting.entry(partition).or_default().push(delivery);
+        // Offsets can jump past what was announced.
+        let wants_commit = state.progress.wants_higher_limit(partition);
         drop(state);
+        if wants_commit {
+            self.commits.soon();
+        }
         self.may_start.notify_one();
+    }
+
+    /// The epoch in which the record is to be worked; `None`: it is not.
+    fn place(&self, state: &mut State, delivery: &Delivery) -> Option<Epoch> {
+        let Ticket { partition, offset, .. } = delivery.ticket;
+        state.note_jump(partition, offset);
+        loop {
+            // Polled before the revocation was served, or before reading begins where it should.
+            match state.progress.received(partition, offset, delivery.timestamp_ms)? {
+                Ok((epoch, Received::New)) => return Some(epoch),
+                Ok((_, Received::Done)) => {
+                    self.metrics.record_skipped();
+                    return None;
+                }
+                Ok((_, Received::AnotherLog)) => {
+                    warn!(partition, offset, "offsets went backwards, so this is another log; reading it from here");
+                    state.forget(partition);
+                    state.progress.restarted(partition, offset)?;
+                    state.waiting.insert(partition, Queue::default());
+                    state.ended.insert(partition, CancellationToken::new());
+                    self.commits.soon();
+                }
+                Err(distrust) => {
+                    self.metrics.metadata_distrusted(distrust);
+                    warn!(partition, offset, %distrust, "finished work above the committed offset may run again");
+                }
+            }
+        }
     }
 
     /// The next record to start, partitions in turn. `None`: closed.
     ///
     /// # Cancel safety
     /// Safe: a record is taken only when it is returned.
-    pub(super) async fn next(&self) -> Option<Delivery> {
+    pub(super) async fn next(self: &Arc<Self>) -> Option<Delivery> {
         loop {
             let may_start = self.may_start.notified();
             {
@@ -131,9 +246,19 @@ impl Intake {
                 if state.closed {
                     return None;
                 }
-                if state.progress.finished_uncommitted() < START_NOTHING_AT
-                    && let Some(delivery) = state.take()
-                {
+                if let Some((mut delivery, care)) = state.take(Instant::now()) {
+                    let host = if care == Care::None { delivery.host().cloned() } else { None };
+                    state.running += 1;
+                    if let Some(host) = &host {
+                        *state.running_by_host.entry(host.clone()).or_default() += 1;
+                    }
+                    delivery.care = care;
+                    delivery.share = Some(Share { intake: self.clone(), host });
+                    let wants_commit = state.progress.wants_commit();
+                    drop(state);
+                    if wants_commit {
+                        self.commits.soon();
+                    }
                     return Some(delivery);
                 }
             }
@@ -141,35 +266,76 @@ impl Intake {
         }
     }
 
-    /// The record is finished. Returns whether a commit should be made early.
-    pub(super) fn finished(&self, ticket: Ticket) -> bool {
+    /// A record that had started no longer runs.
+    fn ended(&self, host: Option<&HostKey>) {
         let mut state = self.lock();
-        state.written_ms.remove(&(ticket.partition, ticket.offset));
-        state.progress.finished(ticket.partition, ticket.epoch, ticket.offset)
-            && state.progress.finished_uncommitted() >= COMMIT_EARLY_AT
+        state.running = state.running.saturating_sub(1);
+        if let Some(host) = host
+            && let Some(running) = state.running_by_host.get_mut(host)
+        {
+            *running -= 1;
+            if *running == 0 {
+                state.running_by_host.remove(host);
+            }
+        }
+        drop(state);
+        self.may_start.notify_one();
+    }
+
+    /// The record is finished.
+    pub(super) fn finished(&self, ticket: Ticket) {
+        let mut state = self.lock();
+        let finished = state.progress.finished(ticket.partition, ticket.epoch, ticket.offset);
+        if finished.streak_over {
+            state.cautious_until = Some(Instant::now() + CAUTIOUS_FOR);
+            info!(partition = ticket.partition, "the records of former unclean ends are finished");
+        }
+        let wants_commit = finished.counted && state.progress.wants_commit();
+        drop(state);
+        if wants_commit {
+            self.commits.soon();
+        }
     }
 
     /// What should be committed now; with `all` also what the broker already holds.
     pub(super) fn commits(&self, all: bool) -> Vec<Commit> {
-        self.lock().progress.commits(all)
+        self.lock().progress.commits(all, Instant::now())
     }
 
-    /// The broker acknowledged these.
-    pub(super) fn committed(&self, commits: &[Commit]) {
+    /// The broker acknowledged these, handed to it at `sent_at`.
+    pub(super) fn committed(&self, commits: &[Commit], sent_at: Instant) {
         let mut state = self.lock();
         for commit in commits {
-            state.progress.committed(*commit);
+            state.progress.committed(commit, sent_at);
         }
         drop(state);
+        self.leased.notify_waiters();
         self.may_start.notify_one();
+    }
+
+    /// The broker refuses metadata of this size. False: it cannot be made smaller.
+    pub(super) fn metadata_refused(&self, commit: &Commit) -> bool {
+        self.lock().progress.metadata_refused(commit)
+    }
+
+    /// Waits until the lease of the record's partition runs; for ever where the assignment has ended.
+    async fn leased(&self, ticket: Ticket) {
+        loop {
+            let leased = self.leased.notified();
+            if self.lock().progress.may_publish(ticket.partition, ticket.epoch, Instant::now()) {
+                return;
+            }
+            leased.await;
+        }
     }
 
     /// Nothing starts any more, and what waits is forgotten; it was never begun.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.waiting.clear();
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
+        drop(waiting);
         self.may_start.notify_one();
     }
 
@@ -177,13 +343,13 @@ impl Intake {
     pub(super) fn pressure(&self) -> (Vec<i32>, Vec<i32>) {
         let mut state = self.lock();
         let share = WAITING_BYTES_MAX / state.waiting.len().max(1);
-        let over = |waiting: &Waiting| waiting.records.len() >= WAITING_RECORDS_MAX || waiting.bytes >= share;
-        let under = |waiting: &Waiting| waiting.records.len() <= WAITING_RECORDS_MAX / 4 && waiting.bytes <= share / 4;
+        let over = |queue: &Queue| queue.len() >= WAITING_RECORDS_MAX || queue.bytes() >= share;
+        let under = |queue: &Queue| queue.len() <= WAITING_RECORDS_MAX / 4 && queue.bytes() <= share / 4;
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        for (partition, waiting) in &state.waiting {
+        for (partition, queue) in &state.waiting {
             match state.paused.contains(partition) {
-                false if over(waiting) => pause.push(*partition),
-                true if under(waiting) => resume.push(*partition),
+                false if over(queue) => pause.push(*partition),
+                true if under(queue) => resume.push(*partition),
                 _ => {}
             }
         }
@@ -192,9 +358,19 @@ impl Intake {
         (pause, resume)
     }
 
-    /// The broker said where the logs end.
-    pub(super) fn log_ends(&self, ends: impl Iterator<Item = (i32, i64)>) {
-        self.lock().log_end.extend(ends);
+    /// The broker said where the logs begin and end.
+    pub(super) fn log_bounds(&self, bounds: impl Iterator<Item = (i32, i64, i64)>) {
+        let mut state = self.lock();
+        let mut expired = 0;
+        for (partition, start, end) in bounds {
+            state.log_end.insert(partition, end);
+            expired += state.expired(partition, start);
+        }
+        drop(state);
+        if expired > 0 {
+            self.metrics.records_expired(expired);
+            warn!(expired, "retention took records before they were worked on");
+        }
     }
 
     /// Records unread or unfinished, as far as the broker has said where the logs end.
@@ -204,21 +380,28 @@ impl Intake {
         for partition in state.progress.partitions() {
             let end = *state.log_end.get(&partition)?;
             let next = state.progress.received_next(partition).unwrap_or(end);
-            unread += u64::try_from(end - next).unwrap_or(0);
+            unread += state.progress.open_within(partition, next, end);
         }
         Some(unread + u64::try_from(state.progress.unfinished()).unwrap_or(u64::MAX))
     }
 
     /// When the oldest unfinished record was written, in Unix milliseconds.
     pub(super) fn oldest_written_ms(&self) -> Option<i64> {
-        self.lock().written_ms.values().min().copied()
+        self.lock().progress.oldest_written_ms()
     }
 
-    /// Records received and not finished, those among them that have not started, and partitions owned.
-    pub(super) fn sizes(&self) -> (usize, usize, usize) {
-        let state = self.lock();
-        let waiting = state.waiting.values().map(|waiting| waiting.records.len()).sum();
-        (state.progress.unfinished(), waiting, state.progress.partitions().count())
+    /// Numbers for the gauges.
+    pub(super) fn sizes(&self) -> Sizes {
+        let (state, now) = (self.lock(), Instant::now());
+        Sizes {
+            unfinished: state.progress.unfinished(),
+            waiting: state.waiting.values().map(Queue::len).sum(),
+            partitions: state.progress.partitions().count(),
+            paused: state.paused.len(),
+            unleased: state.progress.unleased(now),
+            metadata_units: state.progress.metadata_units(),
+            strikes: state.progress.greatest_care(now).1,
+        }
     }
 
     /// The partitions that are ours.
@@ -226,151 +409,75 @@ impl Intake {
         self.lock().progress.partitions().collect()
     }
 
-    /// Unfinished records, lowest of each partition, for the log of an end that could not close everything.
-    pub(super) fn oldest_unfinished(&self) -> Vec<(i32, i64)> {
-        self.lock().progress.oldest_unfinished().collect()
+    /// Received and unfinished, for the log of an end that could not close everything.
+    pub(super) fn open_records(&self) -> Vec<(i32, i64)> {
+        self.lock().progress.open_records().collect()
     }
 }
 
 impl State {
-    fn begin(&mut self, partition: i32) {
-        self.progress.assigned(partition);
-        self.waiting.insert(partition, Waiting::default());
-        self.ended.insert(partition, CancellationToken::new());
+    fn end(&mut self, partition: i32) -> Option<Commit> {
+        self.forget(partition);
+        self.log_end.remove(&partition);
+        self.progress.unassigned(partition)
     }
 
-    fn end(&mut self, partition: i32) -> Option<Commit> {
+    /// Cancels what runs and drops what waits.
+    fn forget(&mut self, partition: i32) {
         if let Some(ended) = self.ended.remove(&partition) {
             ended.cancel();
         }
         self.waiting.remove(&partition);
         self.paused.remove(&partition);
-        self.log_end.remove(&partition);
-        self.written_ms.retain(|(owner, _), _| *owner != partition);
-        self.progress.unassigned(partition)
+        self.jumps.retain(|jump| jump.partition != partition);
     }
 
     /// The oldest record of the next partition in turn.
-    fn take(&mut self) -> Option<Delivery> {
-        let after = self.waiting.range(self.served_last.saturating_add(1)..);
-        let partition = after.chain(&self.waiting).find(|(_, waiting)| !waiting.records.is_empty()).map(|(p, _)| *p)?;
-        let waiting = self.waiting.get_mut(&partition)?;
-        let delivery = waiting.records.pop_front()?;
-        waiting.bytes = waiting.bytes.saturating_sub(delivery.size());
+    fn take(&mut self, now: Instant) -> Option<(Delivery, Care)> {
+        if self.progress.finished_uncommitted() >= START_NOTHING_AT {
+            return None;
+        }
+        let half = (self.parallel / 2).max(1);
+        if self.cautious_until.is_some_and(|until| now < until) && self.running >= half {
+            return None;
+        }
+        let (progress, by_host) = (&self.progress, &self.running_by_host);
+        let full = |host: &HostKey| by_host.get(host).is_some_and(|running| *running >= half);
+        let may = |partition: i32, offset: i64| progress.may_start(partition, offset, now)?.ok();
+        let turn = self.served_last.saturating_add(1);
+        let in_turn = [(Included(turn), Unbounded), (Unbounded, Excluded(turn))];
+        let taken = in_turn.into_iter().find_map(|partitions| {
+            let mut queues = self.waiting.range_mut(partitions);
+            queues.find_map(|(partition, queue)| queue.take(|offset| may(*partition, offset), full))
+        })?;
+        let Ticket { partition, offset, .. } = taken.0.ticket;
         self.served_last = partition;
-        Some(delivery)
+        self.progress.started(partition, offset);
+        Some(taken)
     }
-}
 
-impl Delivery {
-    fn size(&self) -> usize {
-        self.payload.as_ref().map_or(0, Vec::len) + self.key.as_ref().map_or(0, Vec::len)
+    fn note_jump(&mut self, partition: i32, offset: i64) {
+        let Some(expected) = self.progress.received_next(partition) else { return };
+        let open = self.progress.open_within(partition, expected, offset);
+        if open > 0 && self.jumps.len() < JUMPS_MAX {
+            self.jumps.push(Jump { partition, from: expected, to: offset, open });
+        }
+    }
+
+    /// Of the offsets that did not come, those that the log has lost because it begins later now.
+    fn expired(&mut self, partition: i32, log_start: i64) -> u64 {
+        let mut expired = 0;
+        self.jumps.retain(|jump| {
+            if jump.partition != partition {
+                return true;
+            }
+            let lost = log_start.min(jump.to).saturating_sub(jump.from).max(0);
+            expired += lost.unsigned_abs().min(jump.open);
+            false
+        });
+        expired
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn record(partition: i32, offset: i64) -> Delivery {
-        Delivery {
-            payload: Some(vec![0; 100]),
-            key: None,
-            headers: None,
-            timestamp_ms: Some(offset),
-            ticket: Ticket { partition, offset, epoch: 0 },
-            ended: CancellationToken::new(),
-        }
-    }
-
-    fn take(intake: &Intake) -> Option<Delivery> {
-        intake.next().now_or_never().flatten()
-    }
-
-    #[test]
-    fn one_partitions_backlog_does_not_starve_another() {
-        let intake = Intake::default();
-        intake.assigned(&[0, 1, 2]);
-        (0..100).for_each(|offset| intake.received(record(0, offset)));
-        intake.received(record(2, 7));
-        let order: Vec<i32> = (0..3).map(|_| take(&intake).expect("waiting").ticket.partition).collect();
-        assert!(order.contains(&2), "{order:?}");
-    }
-
-    #[test]
-    fn a_revoked_partition_cancels_its_tasks_and_finishes_nothing_more() {
-        let intake = Intake::default();
-        intake.assigned(&[0]);
-        intake.received(record(0, 10));
-        intake.received(record(0, 11));
-        let started = take(&intake).expect("waiting");
-        let closing = intake.unassigned(&[0]);
-        assert!(started.ended.is_cancelled());
-        assert!(take(&intake).is_none(), "what waited is somebody else's");
-        assert_eq!(closing.first().map(|commit| commit.next_offset), Some(10), "10 was not finished");
-        intake.finished(started.ticket);
-        assert_eq!(intake.commits(true), []);
-        assert_eq!(intake.oldest_written_ms(), None);
-    }
-
-    #[test]
-    fn a_recreated_topic_is_read_from_its_start() {
-        let intake = Intake::default();
-        intake.assigned(&[0]);
-        intake.received(record(0, 99));
-        let old = take(&intake).expect("waiting");
-        intake.received(record(0, 0));
-        assert!(old.ended.is_cancelled());
-        let new = take(&intake).expect("the first record of the new log");
-        intake.finished(old.ticket);
-        assert_eq!(new.ticket.offset, 0);
-        assert_eq!(intake.commits(false).first().map(|commit| commit.next_offset), Some(0));
-    }
-
-    #[test]
-    fn nothing_starts_while_too_much_is_finished_and_uncommitted() {
-        let intake = Intake::default();
-        intake.assigned(&[0]);
-        (0..1000).for_each(|offset| intake.received(record(0, offset)));
-        let mut finished = 0;
-        let mut early = 0;
-        while let Some(delivery) = take(&intake) {
-            early += usize::from(intake.finished(delivery.ticket));
-            finished += 1;
-        }
-        assert_eq!(finished, START_NOTHING_AT);
-        assert_eq!(early, START_NOTHING_AT - COMMIT_EARLY_AT + 1);
-        let commits = intake.commits(false);
-        intake.committed(&commits);
-        assert!(take(&intake).is_some(), "the commit was acknowledged");
-    }
-
-    #[test]
-    fn a_long_backlog_pauses_its_partition_and_a_short_one_resumes_it() {
-        let intake = Intake::default();
-        intake.assigned(&[0, 1]);
-        for offset in 0..i64::try_from(WAITING_RECORDS_MAX).expect("small") {
-            intake.received(record(0, offset));
-        }
-        assert_eq!(intake.pressure(), (vec![0], vec![]));
-        assert_eq!(intake.pressure(), (vec![], vec![]), "said once");
-        while let Some(delivery) = take(&intake) {
-            intake.finished(delivery.ticket);
-            let commits = intake.commits(false);
-            intake.committed(&commits);
-        }
-        assert_eq!(intake.pressure(), (vec![], vec![0]));
-    }
-
-    #[test]
-    fn lag_counts_what_is_unread_and_what_is_unfinished() {
-        let intake = Intake::default();
-        intake.assigned(&[0]);
-        assert_eq!(intake.lag(), None, "the broker has not said where the log ends");
-        intake.received(record(0, 5));
-        intake.log_ends([(0, 10)].into_iter());
-        assert_eq!(intake.lag(), Some(5), "four unread and one unfinished");
-    }
-}
+mod tests;

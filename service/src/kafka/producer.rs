@@ -1,16 +1,20 @@
 //! Outcomes out. What comes back from a send is the broker's acknowledgement, and only that can finish a record.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use tokio::sync::watch;
 use tracing::Span;
 
 use super::headers;
 use crate::config::Settings;
 use crate::error::{Class, Classified, Code, Dependency};
-use crate::task::{Outcome, Ticket};
+use crate::kafka::Delivery;
+use crate::task::Outcome;
 
 /// How long a send waits for room in the client's queue before it counts as the broker's failure.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -64,10 +68,26 @@ impl Classified for ProduceError {
     }
 }
 
-/// The process's one producer.
+type Client = FutureProducer<Watcher>;
+
+/// Hears when the client fails for good.
+struct Watcher {
+    failure: watch::Sender<Option<String>>,
+}
+
+impl ClientContext for Watcher {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.failure.send_replace(Some(reason.to_owned()));
+        }
+    }
+}
+
+/// The process's one producer. Clones share it.
 #[derive(Clone)]
 pub struct Producer {
-    client: FutureProducer,
+    client: Arc<RwLock<Client>>,
+    failure: watch::Sender<Option<String>>,
     pub(super) input_topic: String,
     pub(super) output_topic: String,
     pub(super) dead_topic: String,
@@ -80,11 +100,10 @@ impl Producer {
     /// # Errors
     /// The client refuses a property, which it names.
     pub fn new(settings: &Settings, run_id: &str) -> anyhow::Result<Producer> {
-        use anyhow::Context as _;
-        let client =
-            super::client::producer(settings).create().context("make the Kafka producer (see KAFKA_PROPERTIES)")?;
+        let failure = watch::Sender::new(None);
         Ok(Producer {
-            client,
+            client: Arc::new(RwLock::new(client(settings, &failure)?)),
+            failure,
             input_topic: settings.kafka_input_topic.clone(),
             output_topic: settings.kafka_output_topic.clone(),
             dead_topic: settings.kafka_dead_topic.clone(),
@@ -92,23 +111,56 @@ impl Producer {
         })
     }
 
+    /// Makes the client again, after it has failed for good. What the old one held and did not send is dropped: nobody
+    /// waits for it any more.
+    ///
+    /// # Errors
+    /// As for [`Producer::new`].
+    pub fn rebuild(&self, settings: &Settings) -> anyhow::Result<()> {
+        let new = client(settings, &self.failure)?;
+        let old = std::mem::replace(&mut *self.client.write().unwrap_or_else(PoisonError::into_inner), new);
+        self.failure.send_replace(None);
+        // Its end waits for what is in flight, so it ends on a thread of its own.
+        std::thread::spawn(move || {
+            old.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+            drop(old);
+        });
+        Ok(())
+    }
+
+    /// Waits until the client fails for good, and says why.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        let cause = failure.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+        match cause {
+            Some(cause) => cause,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The topic outcomes go to.
     pub fn output_topic(&self) -> &str {
         &self.output_topic
     }
 
-    /// Publishes the outcome of the record behind `ticket` and waits for the acknowledgement.
+    /// Publishes the outcome of a record and waits for the acknowledgement. It waits first until the lease of the record's
+    /// partition runs.
     ///
     /// # Errors
     /// It was not acknowledged; it may have been written all the same, so it is sent again and readers take repeats.
     ///
     /// # Cancel safety
     /// Not cancellable: once called, the client may write the record even if the future is dropped (I7).
-    pub async fn send(&self, ticket: Ticket, outcome: &Outcome, span: Span) -> Result<AckedOutcome, ProduceError> {
+    pub async fn send(&self, delivery: &Delivery, outcome: &Outcome, span: Span) -> Result<AckedOutcome, ProduceError> {
+        let ticket = delivery.ticket;
         let key = outcome.correlation_id.to_string();
         let payload = serde_json::to_vec(outcome).unwrap_or_default();
         let source = headers::source(&self.input_topic, ticket, outcome.attempts.unwrap_or_default(), &self.run_id);
         let headers = headers::with_trace(source, &span);
+        delivery.leased().await;
         self.produce(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await
     }
 
@@ -120,11 +172,20 @@ impl Producer {
         headers: OwnedHeaders,
     ) -> Result<AckedOutcome, ProduceError> {
         let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
-        match self.client.send(record, QUEUE_PATIENCE).await {
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match client.send(record, QUEUE_PATIENCE).await {
             Ok(_delivery) => Ok(AckedOutcome(())),
             Err((error, _record)) => Err(told_apart(topic.to_owned(), error)),
         }
     }
+}
+
+fn client(settings: &Settings, failure: &watch::Sender<Option<String>>) -> anyhow::Result<Client> {
+    use anyhow::Context as _;
+    let watcher = Watcher { failure: failure.clone() };
+    super::client::producer(settings)
+        .create_with_context(watcher)
+        .context("make the Kafka producer (see KAFKA_PROPERTIES)")
 }
 
 fn told_apart(topic: String, source: KafkaError) -> ProduceError {

@@ -42,8 +42,10 @@ impl ClientContext for Callbacks {
             self.health.dependency(Dependency::Kafka, state);
         }
         if let Some(topic) = statistics.topics.get(&self.topic) {
-            let known = topic.partitions.values().filter(|partition| partition.hi_offset >= 0);
-            self.intake.log_ends(known.map(|partition| (partition.partition, partition.hi_offset)));
+            let known =
+                topic.partitions.values().filter(|partition| partition.hi_offset >= 0 && partition.lo_offset >= 0);
+            let bounds = known.map(|partition| (partition.partition, partition.lo_offset, partition.hi_offset));
+            self.intake.log_bounds(bounds);
         }
     }
 
@@ -60,7 +62,6 @@ impl ConsumerContext for Callbacks {
                 if !partitions.is_empty() {
                     info!(?partitions, "partitions assigned");
                 }
-                self.intake.assigned(&partitions);
                 self.metrics.rebalanced("assigned");
             }
             Rebalance::Revoke(list) => {
@@ -81,10 +82,11 @@ impl ConsumerContext for Callbacks {
 
     fn post_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
-            // The client keeps a partition paused across assignments; a new one starts flowing.
-            if let Err(error) = client.resume(list) {
-                warn!(%error, "cannot resume what was assigned");
+            // Reading begins where the commit thread says, once it knows what the group holds.
+            if let Err(error) = client.pause(list) {
+                warn!(%error, "cannot pause what was assigned");
             }
+            self.intake.assigned(&partitions(list));
             self.health.joined(true);
         }
     }

@@ -14,6 +14,7 @@ use prometheus::{Registry, TextEncoder};
 
 use super::names::{self, Metric, attribute, label};
 use crate::error::{Code, Dependency};
+use crate::progress::Distrust;
 
 /// Bounds of every histogram of durations, in seconds: from a commit on a near broker to a task's deadline.
 const DURATION_BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -67,6 +68,16 @@ pub trait Gauges: Send + Sync {
     fn oldest_unfinished_age(&self) -> Option<Duration>;
     /// Partitions owned.
     fn partitions(&self) -> u64;
+    /// Partitions that are paused because enough of their records wait.
+    fn partitions_paused(&self) -> u64;
+    /// Partitions of which nothing starts and nothing is published, because no commit was acknowledged for a while.
+    fn partitions_unleased(&self) -> u64;
+    /// The largest metadata of a partition's last commit, in UTF-16 units.
+    fn metadata_units(&self) -> u64;
+    /// The part of its allowance that this metadata takes, 0 to 1.
+    fn metadata_share(&self) -> f64;
+    /// Unclean ends in a row over the records of one partition.
+    fn strikes(&self) -> u64;
 }
 
 type GaugeSource = Arc<RwLock<Option<Arc<dyn Gauges>>>>;
@@ -93,6 +104,10 @@ struct Inner {
     infrastructure_waits: Counter<u64>,
     dead_letters: Counter<u64>,
     rebalances: Counter<u64>,
+    records_skipped: Counter<u64>,
+    records_expired: Counter<u64>,
+    metadata_distrusted: Counter<u64>,
+    client_rebuilds: Counter<u64>,
 }
 
 impl Metrics {
@@ -131,6 +146,10 @@ impl Metrics {
                 infrastructure_waits: counter(&meter, names::INFRASTRUCTURE_WAITS),
                 dead_letters: counter(&meter, names::DEAD_LETTERS),
                 rebalances: counter(&meter, names::REBALANCES),
+                records_skipped: counter(&meter, names::RECORDS_SKIPPED),
+                records_expired: counter(&meter, names::RECORDS_EXPIRED),
+                metadata_distrusted: counter(&meter, names::METADATA_DISTRUSTED),
+                client_rebuilds: counter(&meter, names::CLIENT_REBUILDS),
                 registry,
                 provider,
                 gauges,
@@ -209,6 +228,26 @@ impl Metrics {
         self.inner.rebalances.add(1, &[KeyValue::new(label::KIND, kind)]);
     }
 
+    /// A record was received that a predecessor had finished.
+    pub fn record_skipped(&self) {
+        self.inner.records_skipped.add(1, &[]);
+    }
+
+    /// Retention took unfinished records before anyone reached them.
+    pub fn records_expired(&self, count: u64) {
+        self.inner.records_expired.add(count, &[]);
+    }
+
+    /// The metadata of a predecessor's commit was not believed.
+    pub fn metadata_distrusted(&self, cause: Distrust) {
+        self.inner.metadata_distrusted.add(1, &[KeyValue::new(attribute::ERROR_TYPE, cause.as_str())]);
+    }
+
+    /// The Kafka clients failed for good and are made again.
+    pub fn clients_rebuilt(&self) {
+        self.inner.client_rebuilds.add(1, &[]);
+    }
+
     /// From now on the gauges ask `source`; it replaces an earlier one.
     pub fn observe(&self, source: Arc<dyn Gauges>) {
         *self.inner.gauges.write().unwrap_or_else(PoisonError::into_inner) = Some(source);
@@ -272,20 +311,28 @@ fn register_gauges(meter: &Meter, source: &GaugeSource) {
     gauge(names::TASKS_WAITING, |source| Some(source.waiting()));
     gauge(names::TASKS_LAG, |source| source.lag());
     gauge(names::PARTITIONS_ASSIGNED, |source| Some(source.partitions()));
+    gauge(names::PARTITIONS_PAUSED, |source| Some(source.partitions_paused()));
+    gauge(names::PARTITIONS_UNLEASED, |source| Some(source.partitions_unleased()));
+    gauge(names::METADATA_UNITS, |source| Some(source.metadata_units()));
+    gauge(names::STRIKES, |source| Some(source.strikes()));
     gauge(names::SOURCE_HELD, |source| Some(source.source_bytes_held()));
     gauge(names::DECODE_HELD, |source| Some(source.decode_bytes_held()));
 
-    let source = Arc::clone(source);
-    meter
-        .f64_observable_gauge(names::OLDEST_UNFINISHED_AGE.name)
-        .with_unit(names::OLDEST_UNFINISHED_AGE.unit)
-        .with_description(names::OLDEST_UNFINISHED_AGE.meaning)
-        .with_callback(move |observer| {
-            if let Some(age) = current(&source).and_then(|source| source.oldest_unfinished_age()) {
-                observer.observe(age.as_secs_f64(), &[]);
-            }
-        })
-        .build();
+    let gauge = |metric: Metric, read: fn(&dyn Gauges) -> Option<f64>| {
+        let source = Arc::clone(source);
+        meter
+            .f64_observable_gauge(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.meaning)
+            .with_callback(move |observer| {
+                if let Some(value) = current(&source).and_then(|source| read(source.as_ref())) {
+                    observer.observe(value, &[]);
+                }
+            })
+            .build();
+    };
+    gauge(names::OLDEST_UNFINISHED_AGE, |source| source.oldest_unfinished_age().map(|age| age.as_secs_f64()));
+    gauge(names::METADATA_SHARE, |source| Some(source.metadata_share()));
 }
 
 /// The source of the gauges, without holding the lock while it answers.

@@ -106,6 +106,7 @@ impl Metric {
         let unit = match self.unit {
             "s" => "_seconds",
             "By" => "_bytes",
+            "1" => "_ratio",
             _ => "",
         };
         let total = if self.instrument == Instrument::Counter { "_total" } else { "" };
@@ -152,6 +153,24 @@ metrics! {
     DEAD_LETTERS = Counter "downloader.dead_letters" "{record}" [attribute::ERROR_TYPE] "Records written to the topic of dead letters.";
     REBALANCES = Counter "downloader.rebalances" "{rebalance}" [label::KIND] "Changes of the assignment.";
     PARTITIONS_ASSIGNED = Gauge "downloader.partitions.assigned" "{partition}" [] "Partitions this process owns.";
+    PARTITIONS_PAUSED = Gauge "downloader.partitions.paused" "{partition}"
+        [] "Partitions that wait because enough of their records were received.";
+    PARTITIONS_UNLEASED = Gauge "downloader.partitions.unleased" "{partition}"
+        [] "Partitions of which nothing starts or is published, because no commit was acknowledged for COMMIT_LEASE.";
+    RECORDS_SKIPPED = Counter "downloader.records.skipped" "{record}"
+        [] "Records that were received and that a former owner's commit names as finished.";
+    RECORDS_EXPIRED = Counter "downloader.records.expired" "{record}"
+        [] "Records that the topic's retention took before they were finished: lost.";
+    METADATA_DISTRUSTED = Counter "downloader.metadata.distrusted" "{commit}"
+        [attribute::ERROR_TYPE] "Commits of a former owner whose metadata was not believed, so that finished work ran again.";
+    METADATA_UNITS = Gauge "downloader.metadata.units" "{unit}"
+        [] "Largest metadata of a partition's last commit, in UTF-16 units; Kafka takes 4096 by default.";
+    METADATA_SHARE = Gauge "downloader.metadata.share" "1"
+        [] "Part of its allowance that this metadata takes; at 1 records wait for older ones to finish.";
+    STRIKES = Gauge "downloader.strikes" "{end}"
+        [] "Unclean ends in a row over the same records, the most of any partition; from 2 on they run in child processes.";
+    CLIENT_REBUILDS = Counter "downloader.kafka.client.rebuilds" "{rebuild}"
+        [] "Times the Kafka clients failed for good and were made again.";
     SOURCE_HELD = Gauge "downloader.source.held" "By" [] "Bytes of images held at once.";
     DECODE_HELD = Gauge "downloader.decode.held" "By" [] "Bytes reserved for decoders at once.";
 }

@@ -29,6 +29,21 @@ impl Gauges for Readings {
     fn partitions(&self) -> u64 {
         17
     }
+    fn partitions_paused(&self) -> u64 {
+        18
+    }
+    fn partitions_unleased(&self) -> u64 {
+        19
+    }
+    fn metadata_units(&self) -> u64 {
+        20
+    }
+    fn metadata_share(&self) -> f64 {
+        0.25
+    }
+    fn strikes(&self) -> u64 {
+        21
+    }
 }
 
 fn record_everything(metrics: &Metrics) {
@@ -45,6 +60,10 @@ fn record_everything(metrics: &Metrics) {
     metrics.commit(Duration::from_millis(4), None);
     metrics.commit(Duration::from_millis(4), Some("refused"));
     metrics.rebalanced("assigned");
+    metrics.record_skipped();
+    metrics.records_expired(3);
+    metrics.metadata_distrusted(Distrust::Foreign);
+    metrics.clients_rebuilt();
     metrics.observe(Arc::new(Readings));
 }
 
@@ -136,6 +155,21 @@ fn nothing_is_said_about_what_is_not_known() {
             None
         }
         fn partitions(&self) -> u64 {
+            0
+        }
+        fn partitions_paused(&self) -> u64 {
+            0
+        }
+        fn partitions_unleased(&self) -> u64 {
+            0
+        }
+        fn metadata_units(&self) -> u64 {
+            0
+        }
+        fn metadata_share(&self) -> f64 {
+            0.0
+        }
+        fn strikes(&self) -> u64 {
             0
         }
     }

@@ -1,0 +1,97 @@
+//! A record on its way through the pipeline, and what it holds of the intake meanwhile.
+
+use std::sync::{Arc, OnceLock};
+
+use opentelemetry::Context;
+use rdkafka::message::OwnedHeaders;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::Intake;
+use crate::flow::hosts::HostKey;
+use crate::kafka::headers;
+use crate::progress::Care;
+use crate::task::{Task, Ticket};
+
+/// A record that may be worked on.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The bytes, as they came.
+    pub payload: Option<Vec<u8>>,
+    pub(in crate::kafka) key: Option<Vec<u8>>,
+    pub(in crate::kafka) headers: Option<OwnedHeaders>,
+    pub(in crate::kafka) timestamp_ms: Option<i64>,
+    /// Its place.
+    pub ticket: Ticket,
+    /// How carefully it has to be worked.
+    pub care: Care,
+    /// Fires when the record stops being ours: from then on nothing may be published for it.
+    pub ended: CancellationToken,
+    pub(super) host: OnceLock<Option<HostKey>>,
+    /// Once it has started.
+    pub(super) share: Option<Share>,
+}
+
+impl Delivery {
+    /// A record that has just arrived.
+    pub(in crate::kafka) fn new(
+        payload: Option<Vec<u8>>,
+        key: Option<Vec<u8>>,
+        headers: Option<OwnedHeaders>,
+        timestamp_ms: Option<i64>,
+        (partition, offset): (i32, i64),
+    ) -> Delivery {
+        Delivery {
+            payload,
+            key,
+            headers,
+            timestamp_ms,
+            ticket: Ticket { partition, offset, epoch: 0 },
+            care: Care::None,
+            ended: CancellationToken::new(),
+            host: OnceLock::new(),
+            share: None,
+        }
+    }
+
+    /// The trace the record belongs to.
+    pub fn trace(&self) -> Context {
+        headers::trace_context(self.headers.as_ref())
+    }
+
+    /// Waits until something may be handed to the producer for this record: until its partition's lease runs (I7).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(in crate::kafka) async fn leased(&self) {
+        if let Some(share) = &self.share {
+            share.intake.leased(self.ticket).await;
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.payload.as_ref().map_or(0, Vec::len) + self.key.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whose server the task asks. Looks into the record, so it is not asked of a suspect.
+    pub(super) fn host(&self) -> Option<&HostKey> {
+        let host = || {
+            let task = Task::read(self.payload.as_deref()).ok()?;
+            Some(HostKey::of(&Url::parse(&task.url).ok()?))
+        };
+        self.host.get_or_init(host).as_ref()
+    }
+}
+
+/// A started record's part of what runs; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) intake: Arc<Intake>,
+    pub(super) host: Option<HostKey>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.intake.ended(self.host.as_ref());
+    }
+}

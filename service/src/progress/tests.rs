@@ -1,0 +1,585 @@
+//! The whole of this module against a naive model: a log, a broker that keeps one commit, owners that come and go.
+//!
+//! `PROPTEST_CASES=100000 cargo test --workspace --lib progress::tests` is the long mode; a failing schedule is shrunk and
+//! its seed kept by proptest, which replays it first from then on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PARTITION: i32 = 3;
+const LEASE: Duration = Duration::from_secs(20);
+const PARALLEL: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Acknowledged,
+    /// Kept by the broker, but the answer was lost.
+    Unheard,
+    Refused,
+    TooLarge,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A record is written after this many offsets that never appear; some records kill the process that works them.
+    Write {
+        gap: i64,
+        kills: bool,
+    },
+    Receive {
+        count: usize,
+    },
+    Start {
+        pick: usize,
+    },
+    Finish {
+        pick: usize,
+    },
+    /// A list is taken; nothing is taken before its answer.
+    Commit {
+        all: bool,
+    },
+    Answer {
+        answer: Answer,
+    },
+    Wait {
+        seconds: u64,
+    },
+    /// SIGKILL from outside.
+    Crash,
+    Revoke {
+        acknowledged: bool,
+    },
+    /// Somebody else owns it already; a commit of the former owner may still come.
+    Lose {
+        stale: bool,
+    },
+    /// The former owner's commit arrives.
+    Stale,
+    /// Retention takes this many records.
+    Expire {
+        records: usize,
+    },
+    /// `--reset-offsets` to the committed offset: the metadata is gone.
+    Reset,
+    /// Another program or another offset: the metadata is not to be believed.
+    Spoil,
+    /// An unclean election: the log's last records are gone, and others take their offsets.
+    Truncate {
+        records: usize,
+    },
+    /// The topic is deleted and made again.
+    Recreate {
+        records: i64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let answer = prop_oneof![
+        6 => Just(Answer::Acknowledged), 1 => Just(Answer::Unheard), 1 => Just(Answer::Refused), 1 => Just(Answer::TooLarge),
+    ];
+    prop_oneof![
+        8 => (0i64..3, prop::bool::weighted(0.04)).prop_map(|(gap, kills)| Step::Write { gap, kills }),
+        8 => (1usize..6).prop_map(|count| Step::Receive { count }),
+        12 => (0usize..64).prop_map(|pick| Step::Start { pick }),
+        10 => (0usize..64).prop_map(|pick| Step::Finish { pick }),
+        8 => any::<bool>().prop_map(|all| Step::Commit { all }),
+        8 => answer.prop_map(|answer| Step::Answer { answer }),
+        2 => (0u64..30).prop_map(|seconds| Step::Wait { seconds }),
+        1 => Just(Step::Crash),
+        1 => any::<bool>().prop_map(|acknowledged| Step::Revoke { acknowledged }),
+        1 => any::<bool>().prop_map(|stale| Step::Lose { stale }),
+        1 => Just(Step::Stale),
+        1 => (1usize..6).prop_map(|records| Step::Expire { records }),
+        1 => Just(Step::Reset),
+        1 => Just(Step::Spoil),
+        1 => (0usize..5).prop_map(|records| Step::Truncate { records }),
+        1 => (0i64..5).prop_map(|records| Step::Recreate { records }),
+    ]
+}
+
+#[derive(Debug)]
+struct Owner {
+    progress: Progress,
+    epoch: Epoch,
+    next: i64,
+    waiting: BTreeSet<i64>,
+    running: BTreeMap<i64, Care>,
+    /// Child processes that a record killed before this owner's eyes.
+    deaths: BTreeMap<i64, u32>,
+    finished: BTreeSet<i64>,
+    /// Left open by the commit that this owner took over.
+    inherited_open: Box<Known>,
+    heard: bool,
+    under_way: Vec<(Commit, Instant)>,
+}
+
+/// What a commit that is believed says.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    next: i64,
+    end: i64,
+    unfinished: BTreeSet<i64>,
+    limit: i64,
+}
+
+impl Known {
+    fn is_open(&self, offset: i64) -> bool {
+        offset >= self.next && (offset >= self.end || self.unfinished.contains(&offset))
+    }
+}
+
+struct World {
+    now: Instant,
+    /// Every record there is: when it was written and whether it kills.
+    log: BTreeMap<i64, (i64, bool)>,
+    log_start: i64,
+    log_end: i64,
+    finished: BTreeSet<i64>,
+    condemned: BTreeSet<i64>,
+    killed: BTreeMap<i64, u32>,
+    commit: Option<(i64, String)>,
+    owner: Option<Owner>,
+    stale: Option<Commit>,
+    /// Metadata was taken away or set back, so that strikes and maps may be forgotten: counted, not promised.
+    disturbed: u32,
+    owners: u64,
+    clock_ms: i64,
+}
+
+fn place() -> Place {
+    Place { group: "g".into(), topic: "t".into(), partition: PARTITION }
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            now: Instant::now(),
+            log: BTreeMap::new(),
+            log_start: 0,
+            log_end: 0,
+            finished: BTreeSet::new(),
+            condemned: BTreeSet::new(),
+            killed: BTreeMap::new(),
+            commit: None,
+            owner: None,
+            stale: None,
+            disturbed: 0,
+            owners: 0,
+            clock_ms: 1_000,
+        }
+    }
+
+    /// What the broker's commit says to one who believes it.
+    fn known(&self) -> Known {
+        let Some((next, metadata)) = &self.commit else { return Known::default() };
+        match Note::read(metadata.as_bytes(), &place(), *next) {
+            Ok(Some(note)) => Known {
+                next: *next,
+                end: note.end,
+                unfinished: note.unfinished.into_iter().collect(),
+                limit: note.limit,
+            },
+            _ => Known { next: *next, end: *next, ..Known::default() },
+        }
+    }
+
+    /// I3: below the offset and in the map everything is finished or does not exist.
+    fn commit_is_honest(&self) {
+        let known = self.known();
+        for offset in self.log.keys() {
+            assert!(
+                known.is_open(*offset) || self.finished.contains(offset),
+                "I3: {offset} is not finished: {known:?}"
+            );
+        }
+    }
+
+    fn broker_keeps(&mut self, commit: &Commit) {
+        assert!(commit.metadata.encode_utf16().count() <= METADATA_UNITS_MAX);
+        self.commit = Some((commit.next_offset, commit.metadata.clone()));
+        self.commit_is_honest();
+    }
+
+    fn owner(&mut self) -> &mut Owner {
+        if self.owner.is_none() {
+            self.owners += 1;
+            let mut progress = Progress::new("g", "t", self.owners, LEASE);
+            let epoch = progress.assigned(PARTITION);
+            let (committed, metadata) = self.commit.clone().unzip();
+            let found = Found {
+                committed,
+                metadata: metadata.unwrap_or_default().into_bytes(),
+                log_start: self.log_start,
+                log_end: self.log_end,
+            };
+            assert_eq!(progress.received(PARTITION, 0, None), None, "nothing arrives before it is open");
+            let opened = progress.open(PARTITION, epoch, &found, self.now).expect("its own epoch");
+            assert!(opened.start >= self.log_start);
+            let lost = self.log.range(..opened.start).find(|(offset, _)| !self.finished.contains(offset));
+            assert_eq!(lost, None, "I1: reading starts above an unfinished record");
+            let inherited = match (opened.beyond_end, opened.distrust) {
+                (true, _) => Known::default(),
+                (false, Some(_)) => Known { end: 0, unfinished: BTreeSet::new(), ..self.known() },
+                (false, None) => self.known(),
+            };
+            self.owner = Some(Owner {
+                progress,
+                epoch,
+                next: opened.start,
+                waiting: BTreeSet::new(),
+                running: BTreeMap::new(),
+                deaths: BTreeMap::new(),
+                finished: BTreeSet::new(),
+                inherited_open: Box::new(inherited),
+                heard: false,
+                under_way: Vec::new(),
+            });
+        }
+        self.owner.as_mut().expect("made above")
+    }
+
+    fn receive(&mut self) {
+        let next = self.owner().next;
+        let Some((&offset, &(written_ms, _))) = self.log.range(next..).next() else { return };
+        let finished = self.finished.contains(&offset);
+        let owner = self.owner();
+        let mut received = owner.progress.received(PARTITION, offset, Some(written_ms)).expect("open");
+        if received.is_err() {
+            owner.inherited_open = Box::default();
+            received = owner.progress.received(PARTITION, offset, Some(written_ms)).expect("open");
+        }
+        match received.expect("said once") {
+            (_, Received::New) => assert!(owner.waiting.insert(offset)),
+            (_, Received::Done) => assert!(finished, "I1: {offset} is passed over"),
+            (_, Received::AnotherLog) => panic!("{offset} after {next}"),
+        }
+        owner.next = offset + 1;
+    }
+
+    fn start(&mut self, pick: usize) {
+        let (now, known) = (self.now, self.known());
+        let owner = self.owner();
+        if owner.waiting.is_empty() || owner.running.len() == PARALLEL {
+            return;
+        }
+        let offset = *owner.waiting.iter().nth(pick % owner.waiting.len()).expect("one of them");
+        let Some(Ok(care)) = owner.progress.may_start(PARTITION, offset, now) else { return };
+        assert!(owner.heard, "nothing starts before a commit is acknowledged");
+        assert!(owner.inherited_open.is_open(offset), "I4: {offset} runs again although a commit said it is finished");
+        assert!(owner.progress.finished_uncommitted() < START_NOTHING_AT);
+        owner.progress.started(PARTITION, offset);
+        owner.waiting.remove(&offset);
+        owner.running.insert(offset, care);
+        if self.disturbed == 0 {
+            assert!(offset < known.limit, "I4: {offset} starts above what the broker knows: {known:?}");
+        }
+    }
+
+    fn finish(&mut self, pick: usize) {
+        let now = self.now;
+        let owner = self.owner();
+        if owner.running.is_empty() {
+            return;
+        }
+        let (&offset, &care) = owner.running.iter().nth(pick % owner.running.len()).expect("one of them");
+        let kills = self.log.get(&offset).is_some_and(|(_, kills)| *kills);
+        let owner = self.owner();
+        if kills && care == Care::None {
+            *self.killed.entry(offset).or_default() += 1;
+            let deaths = self.killed[&offset];
+            assert!(deaths <= u32::from(CAREFUL_AT) + 2 * self.disturbed, "{offset} killed {deaths} processes");
+            return self.crash();
+        }
+        if kills {
+            let deaths = owner.deaths.entry(offset).or_default();
+            *deaths += u32::from(care == Care::Trial);
+            if *deaths < 2 {
+                // It runs again, with the care that is due now.
+                if let Some(Ok(care)) = owner.progress.may_start(PARTITION, offset, now) {
+                    owner.running.insert(offset, care);
+                }
+                return;
+            }
+        }
+        if !owner.progress.may_publish(PARTITION, owner.epoch, now) {
+            return;
+        }
+        owner.running.remove(&offset);
+        let epoch = owner.epoch;
+        assert!(owner.progress.finished(PARTITION, epoch, offset).counted);
+        owner.finished.insert(offset);
+        self.finished.insert(offset);
+        if kills {
+            self.condemned.insert(offset);
+        }
+    }
+
+    fn commit(&mut self, all: bool) {
+        let now = self.now;
+        let owner = self.owner();
+        if owner.under_way.is_empty() {
+            let commits = owner.progress.commits(all || !owner.heard, now);
+            owner.under_way = commits.into_iter().map(|commit| (commit, now)).collect();
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        for (commit, sent_at) in std::mem::take(&mut self.owner().under_way) {
+            match answer {
+                Answer::Acknowledged => {
+                    self.broker_keeps(&commit);
+                    let owner = self.owner();
+                    owner.progress.committed(&commit, sent_at);
+                    owner.heard |= commit.epoch == owner.epoch;
+                    self.nothing_more_would_run_again();
+                }
+                Answer::Unheard => self.broker_keeps(&commit),
+                Answer::Refused => {}
+                Answer::TooLarge => {
+                    self.owner().progress.metadata_refused(&commit);
+                }
+            }
+        }
+    }
+
+    /// I4: what is finished and open at the broker is what this owner counts.
+    fn nothing_more_would_run_again(&mut self) {
+        let known = self.known();
+        let owner = self.owner();
+        let open = owner.finished.iter().filter(|offset| known.is_open(**offset)).count();
+        let counted = owner.progress.finished_uncommitted();
+        assert!(open <= counted, "I4: {open} would run again, {counted} are counted");
+    }
+
+    fn crash(&mut self) {
+        self.owner = None;
+    }
+
+    fn unassign(&mut self) -> Option<Commit> {
+        let mut owner = self.owner.take()?;
+        let closing = owner.progress.unassigned(PARTITION);
+        for offset in owner.running.keys() {
+            assert!(!owner.progress.finished(PARTITION, owner.epoch, *offset).counted, "I7: finished after the end");
+        }
+        assert!(!owner.progress.may_publish(PARTITION, owner.epoch, self.now), "I7: published after the end");
+        closing
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Write { gap, kills } => {
+                self.clock_ms += 1;
+                self.log.insert(self.log_end + gap, (self.clock_ms, kills));
+                self.log_end += gap + 1;
+            }
+            Step::Receive { count } => (0..count).for_each(|_| self.receive()),
+            Step::Start { pick } => self.start(pick),
+            Step::Finish { pick } => self.finish(pick),
+            Step::Commit { all } => self.commit(all),
+            Step::Answer { answer } => self.answer(answer),
+            Step::Wait { seconds } => {
+                self.now += Duration::from_secs(seconds);
+                let (now, owner) = (self.now, self.owner());
+                if seconds >= LEASE.as_secs() {
+                    assert!(!owner.progress.may_publish(PARTITION, owner.epoch, now), "I7: the lease has ended");
+                    assert!(
+                        owner.waiting.iter().all(|offset| {
+                            owner.progress.may_start(PARTITION, *offset, now) == Some(Err(Hold::Lease))
+                        })
+                    );
+                }
+            }
+            Step::Crash => self.crash(),
+            Step::Revoke { acknowledged } => {
+                if let Some(closing) = self.unassign().filter(|_| acknowledged) {
+                    self.broker_keeps(&closing);
+                }
+            }
+            Step::Lose { stale } => {
+                let closing = self.unassign();
+                self.stale = closing.filter(|_| stale);
+            }
+            Step::Stale => {
+                if let Some(commit) = self.stale.take() {
+                    self.broker_keeps(&commit);
+                    self.disturbed += 1;
+                }
+            }
+            Step::Expire { records } => {
+                let left = self.log.keys().nth(records).copied().unwrap_or(self.log_end);
+                let taken: Vec<i64> = self.log.range(..left).map(|(offset, _)| *offset).collect();
+                self.log_start = left;
+                for offset in taken {
+                    self.log.remove(&offset);
+                }
+            }
+            Step::Reset => {
+                if let Some((_, metadata)) = &mut self.commit {
+                    metadata.clear();
+                    self.disturbed += 1;
+                }
+            }
+            Step::Spoil => {
+                if let Some((_, metadata)) = &mut self.commit {
+                    metadata.insert(5.min(metadata.len()), 'x');
+                    self.disturbed += 1;
+                }
+            }
+            Step::Truncate { records } => self.truncate(records),
+            Step::Recreate { records } => self.recreate(records),
+        }
+    }
+
+    /// What the group holds for a log that was cut is false, and only a successor that comes before the log has grown
+    /// past it again can notice. So here one comes at once, and the cut takes all that the commit calls finished or none.
+    fn truncate(&mut self, records: usize) {
+        let cut: Vec<i64> = self.log.keys().rev().take(records).copied().collect();
+        let Some(&end) = cut.last() else { return };
+        let known = self.known();
+        if known.next <= end && known.end > end
+            || cut.iter().any(|offset| self.finished.contains(offset)) && known.next <= end
+        {
+            return;
+        }
+        for offset in cut {
+            self.log.remove(&offset);
+            self.finished.remove(&offset);
+        }
+        self.log_end = end;
+        self.stale = None;
+        self.disturbed += 1;
+        self.crash();
+        self.commit(true);
+        self.answer(Answer::Acknowledged);
+    }
+
+    fn recreate(&mut self, records: i64) {
+        if self.log_end == 0 {
+            return;
+        }
+        self.log = (0..records).map(|offset| (offset, (self.clock_ms + 1 + offset, false))).collect();
+        self.clock_ms += 1 + records;
+        (self.log_start, self.log_end) = (0, records);
+        (self.commit, self.stale) = (None, None);
+        self.finished.clear();
+        self.killed.clear();
+        self.disturbed += 1;
+        let Some(owner) = &mut self.owner else { return };
+        // The first record of the new log reaches a live owner with a lower offset than the last.
+        let lower = records > 0 && owner.next > 0;
+        if lower
+            && matches!(owner.progress.received(PARTITION, 0, Some(self.clock_ms)), Some(Ok((_, Received::AnotherLog))))
+        {
+            let old = owner.epoch;
+            owner.epoch = owner.progress.restarted(PARTITION, 0).expect("open");
+            assert!(owner.running.keys().all(|offset| !owner.progress.finished(PARTITION, old, *offset).counted));
+            (owner.running, owner.waiting, owner.deaths, owner.finished) = Default::default();
+            (owner.next, owner.heard) = (0, false);
+            owner.under_way.clear();
+            owner.inherited_open = Box::default();
+        } else {
+            self.crash();
+        }
+    }
+
+    /// Faults are over: everything that the log holds must finish.
+    fn settle(&mut self) {
+        let first = 0;
+        for _ in 0..20 * (self.log.len() + 10) {
+            if self.log.keys().all(|offset| self.finished.contains(offset)) {
+                return;
+            }
+            self.now += Duration::from_secs(1);
+            self.commit(true);
+            self.answer(Answer::Acknowledged);
+            self.receive();
+            self.start(first);
+            self.finish(first);
+        }
+        let left: Vec<_> = self.log.keys().filter(|offset| !self.finished.contains(offset)).collect();
+        panic!("I1: stuck with {left:?}: {:?}", self.owner);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_lost_and_every_commit_is_true(steps in prop::collection::vec(step(), 0..250)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+        world.settle();
+        let innocent = world.condemned.iter().find(|offset| world.log.get(offset).is_some_and(|(_, kills)| !kills));
+        prop_assert!(world.disturbed > 0 || innocent.is_none(), "condemned although it kills nobody: {innocent:?}");
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000)
+}
+
+#[test]
+fn a_commit_or_a_completion_of_an_ended_assignment_is_not_recorded() {
+    let (mut progress, now) = (Progress::new("g", "t", 1, LEASE), Instant::now());
+    let found = Found { committed: Some(5), log_end: 6, ..Found::default() };
+    let first = progress.assigned(0);
+    progress.open(0, first, &found, now);
+    let late = progress.commits(true, now);
+    let second = progress.assigned(0);
+    assert_eq!(progress.open(0, first, &found, now), None, "an answer to the ended one");
+    progress.open(0, second, &found, now);
+    late.iter().for_each(|commit| progress.committed(commit, now));
+    assert!(!progress.may_publish(0, second, now), "the old answer leases nothing");
+    assert_eq!(progress.open(0, second, &found, now), None, "it is open already");
+    progress.received(0, 5, None);
+    assert!(!progress.finished(0, first, 5).counted, "the same offset, another assignment");
+    assert!(progress.finished(0, second, 5).counted);
+}
+
+/// A broker that forgot a topic and a group that did not: the offset is true by chance, the map is not.
+#[test]
+fn a_map_above_another_record_is_forgotten() {
+    let (mut progress, now) = (Progress::new("g", "t", 1, LEASE), Instant::now());
+    let found = Found { committed: Some(0), log_end: 9, ..Found::default() };
+    let epoch = progress.assigned(0);
+    progress.open(0, epoch, &found, now);
+    for offset in 0..3 {
+        progress.received(0, offset, Some(100 + offset));
+    }
+    progress.finished(0, epoch, 1);
+    let metadata = progress.commits(true, now).remove(0).metadata.into_bytes();
+
+    let mut heir = Progress::new("g", "t", 2, LEASE);
+    let epoch = heir.assigned(0);
+    let opened = heir.open(0, epoch, &Found { metadata, ..found }, now).expect("assigned");
+    assert_eq!(opened.known_done, 1);
+    let mut same = |written_ms| heir.received(0, 0, Some(written_ms)).expect("open");
+    assert_eq!(same(999), Err(Distrust::AnotherLog));
+    assert_eq!(same(999), Ok((epoch, Received::New)), "told again");
+    assert_eq!(heir.received(0, 1, Some(1_000)), Some(Ok((epoch, Received::New))));
+}
+
+#[test]
+fn records_that_retention_took_unfinished_are_counted() {
+    let (mut progress, now) = (Progress::new("g", "t", 1, LEASE), Instant::now());
+    let found = Found { committed: Some(10), log_start: 50, log_end: 60, ..Found::default() };
+    let epoch = progress.assigned(0);
+    let opened = progress.open(0, epoch, &found, now).expect("assigned");
+    assert_eq!((opened.start, opened.expired), (50, 40));
+    assert_eq!(progress.commits(true, now).first().map(|commit| commit.next_offset), Some(50));
+}
+
+#[test]
+fn an_offset_beyond_the_end_is_not_waited_for() {
+    let (mut progress, now) = (Progress::new("g", "t", 1, LEASE), Instant::now());
+    let epoch = progress.assigned(0);
+    let found = Found { committed: Some(50), log_start: 2, log_end: 49, ..Found::default() };
+    let opened = progress.open(0, epoch, &found, now).expect("assigned");
+    assert_eq!((opened.start, opened.beyond_end), (2, true));
+}
