@@ -104,6 +104,24 @@ impl Bucket {
         put.map(drop).with_context(|| format!("put object '{key}'"))
     }
 
+    /// Puts an object with more headers.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`], or a header cannot be sent.
+    pub async fn put_with(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let mut put = self.client.put_object_builder(key, bytes).with_content_type(content_type);
+        for (name, value) in headers {
+            put = put.with_header(name, value).with_context(|| format!("send header '{name}'"))?;
+        }
+        put.execute().await.map(drop).with_context(|| format!("put object '{key}'"))
+    }
+
     /// Every key with its size in bytes.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
 pub use fault::{Fault, Held};
+pub(crate) use gate::Barrier;
 pub use gate::Gate;
 
 use crate::fixtures;

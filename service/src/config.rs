@@ -41,6 +41,7 @@ pub struct Settings {
     pub s3_access: Option<Secret>,
     #[serde(default)]
     pub s3_secret: Option<Secret>,
+    pub s3_conditional_puts: bool,
     pub parallel_operations: usize,
     pub fetch_per_host_max: usize,
     #[serde(default, deserialize_with = "cidrs")]
@@ -291,6 +292,7 @@ mod tests {
         assert_eq!(settings.source_bytes_max, 20 << 20);
         assert_eq!(settings.fetch_allow_ports, [80, 443]);
         assert_eq!(settings.task_timeout, Duration::from_secs(300));
+        assert!(settings.s3_conditional_puts);
         assert!(settings.changed.is_empty());
         for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
             assert_eq!(setting.check(setting.default), Ok(()), "{}", setting.name);

@@ -52,6 +52,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// The bytes of an original that is stored already, within their reservation.
+    pub fn stored(bytes: Bytes, sha256: [u8; 32], reservation: Reservation) -> Source {
+        Source { bytes, sha256, _reservation: reservation }
+    }
+
     /// The bytes as they arrived; at least one.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

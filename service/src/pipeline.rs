@@ -8,24 +8,27 @@
 use std::future::Future;
 use std::time::Instant;
 
-use tracing::{Instrument as _, Span, warn};
+use tracing::{Instrument as _, Span, info, warn};
 
 use crate::error::{Class, Classified, Code, Dependency};
 use crate::fetch::{Fetcher, Source};
+use crate::flow::limits::ByteBudget;
 use crate::flow::outage::Breaker;
 use crate::flow::retry::{Next, RetryPolicy};
-use crate::image::{Pool, Thumbnail};
+use crate::image::{ImageError, Pool, Thumbnail};
 use crate::kafka::{AckedOutcome, Delivery, Producer};
 use crate::observe::metrics::{End, Metrics, Stage};
 use crate::observe::spans::{self, Place};
-use crate::store::{Object, Store, hex};
-use crate::task::{ObjectKey, Outcome, Picture, RecordError, Task, VettedTask};
+use crate::store::{Claim, Object, Original, Store, StoreError, hex};
+use crate::task::{ObjectKey, Outcome, Picture, RecordError, RecordIdentity, Task, VettedTask};
 
 /// The stages and what they share.
 pub(crate) struct Pipeline {
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool,
     pub(crate) store: Store,
+    /// The fetcher's, for originals that are read back.
+    pub(crate) source_budget: ByteBudget,
     pub(crate) producer: Producer,
     pub(crate) broker_breaker: Breaker,
     pub(crate) store_breaker: Breaker,
@@ -81,17 +84,17 @@ impl Pipeline {
     /// A task: as many attempts as it takes, then its outcome.
     async fn settle(&self, delivery: &Delivery, task: &Task) -> (End, AckedOutcome) {
         let (outcome, end) = match task.vet() {
-            Ok(vetted) => self.attempts(&vetted).await,
+            Ok(vetted) => self.attempts(&delivery.identity(&self.topic), &vetted).await,
             Err(error) => self.give_up(task.correlation_id, 1, &error.into()),
         };
         (end, self.publish(delivery, &outcome).await)
     }
 
-    async fn attempts(&self, task: &VettedTask) -> (Outcome, End) {
+    async fn attempts(&self, record: &RecordIdentity, task: &VettedTask) -> (Outcome, End) {
         let began = Instant::now();
         let mut attempt = 1;
         loop {
-            let failure = match self.attempt(task).await {
+            let failure = match self.attempt(record, task).await {
                 Ok(picture) => return (Outcome::ok(task.correlation_id, attempt, picture), End::Ok),
                 Err(failure) => failure,
             };
@@ -125,17 +128,42 @@ impl Pipeline {
         }
     }
 
-    /// All stages once, in order.
-    async fn attempt(&self, task: &VettedTask) -> Result<Picture, Failure> {
-        let fetch = self.fetcher.fetch(&task.url);
-        let source = self.staged(Stage::Fetch, spans::fetch_span(&task.url), fetch).await?;
-        let thumbnail = self.pool.thumbnail(source.bytes().clone());
-        let thumbnail = self.staged(Stage::Thumbnail, spans::thumbnail_span(), thumbnail).await?;
-        let original = Object {
-            bytes: source.bytes(),
-            sha256: source.sha256(),
-            content_type: thumbnail.source_content_type,
-            source_sha256: source.sha256(),
+    /// All stages once, in order. An original that the same record has stored before decides: then thumbnail and outcome
+    /// are made from its bytes, whatever the origin serves now.
+    async fn attempt(&self, record: &RecordIdentity, task: &VettedTask) -> Result<Picture, Failure> {
+        let mut unusable = None;
+        let (source, thumbnail) = loop {
+            let fetch = self.fetcher.fetch(&task.url);
+            let source = self.staged(Stage::Fetch, spans::fetch_span(&task.url), fetch).await?;
+            let thumbnail = self.thumbnail(&source).await?;
+            let original = Object {
+                bytes: source.bytes(),
+                sha256: source.sha256(),
+                content_type: thumbnail.source_content_type,
+                source_sha256: source.sha256(),
+            };
+            let key = &task.original_key;
+            let put = || self.store.put_original(key, original, record, unusable.as_ref());
+            match self.put(spans::Object::Original, key, put).await? {
+                Claim::Stored => break (source, thumbnail),
+                Claim::Replaced => {
+                    self.metrics.original_found("replaced");
+                    break (source, thumbnail);
+                }
+                Claim::Decided(stored) => {
+                    let fetched_sha256 = *source.sha256();
+                    // Its bytes are given back before those of the stored original are reserved.
+                    drop(source);
+                    if let Some(pair) = self.reuse(key, &stored, fetched_sha256, thumbnail).await? {
+                        self.metrics.original_found("reused");
+                        break pair;
+                    }
+                    // One that was unusable before and is so again in another version has somebody behind it.
+                    if unusable.replace(stored).is_some() {
+                        return Err(StoreError::Contested.into());
+                    }
+                }
+            }
         };
         let made = Object {
             bytes: &thumbnail.bytes,
@@ -143,18 +171,48 @@ impl Pipeline {
             content_type: thumbnail.content_type,
             source_sha256: source.sha256(),
         };
-        self.put(spans::Object::Original, &task.original_key, original).await?;
-        self.put(spans::Object::Thumbnail, &task.thumbnail_key, made).await?;
+        let key = &task.thumbnail_key;
+        self.put(spans::Object::Thumbnail, key, || self.store.put(key, made)).await?;
         Ok(picture(&source, &thumbnail))
     }
 
+    /// The stored original and its thumbnail, which is `made` if that was made from the same bytes. `None`: it is damaged,
+    /// or no picture any more, and cannot be an original.
+    async fn reuse(
+        &self,
+        key: &ObjectKey,
+        stored: &Original,
+        fetched_sha256: [u8; 32],
+        made: Thumbnail,
+    ) -> Result<Option<(Source, Thumbnail)>, Failure> {
+        let reservation = self.source_budget.reserve(stored.bytes()).await;
+        let get = || {
+            let span = spans::get_span(&self.bucket, key.as_str());
+            self.staged(Stage::Get, span, self.waits(Dependency::Store, self.store.get_original(key, stored)))
+        };
+        let Some((bytes, sha256)) = self.store_breaker.until_up(get).await? else { return Ok(None) };
+        let source = Source::stored(bytes, sha256, reservation);
+        if sha256 == fetched_sha256 {
+            return Ok(Some((source, made)));
+        }
+        info!("the origin serves other bytes than before; the stored original decides");
+        Ok(self.thumbnail(&source).await.ok().map(|thumbnail| (source, thumbnail)))
+    }
+
+    async fn thumbnail(&self, source: &Source) -> Result<Thumbnail, ImageError> {
+        self.staged(Stage::Thumbnail, spans::thumbnail_span(), self.pool.thumbnail(source.bytes().clone())).await
+    }
+
     /// Stores one object; while the store is out of reach the work waits.
-    async fn put(&self, which: spans::Object, key: &ObjectKey, object: Object<'_>) -> Result<(), Failure> {
+    async fn put<T, F>(&self, which: spans::Object, key: &ObjectKey, put: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let put = || {
             let span = spans::put_span(which, &self.bucket, key.as_str());
-            self.staged(Stage::Put, span, self.waits(Dependency::Store, self.store.put(key, object)))
+            self.staged(Stage::Put, span, self.waits(Dependency::Store, put()))
         };
-        Ok(self.store_breaker.until_up(put).await?)
+        self.store_breaker.until_up(put).await
     }
 
     /// Publishes until the broker acknowledges.

@@ -50,6 +50,7 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
             .context("make the HTTP client")?,
         pool: Pool::new(settings, decode_budget.clone()).context("start the decoders")?,
         store: store.clone(),
+        source_budget: source_budget.clone(),
         producer: Producer::new(settings, run_id)?,
         broker_breaker: Breaker::new(Dependency::Kafka, health.clone()),
         store_breaker: Breaker::new(Dependency::Store, health.clone()),

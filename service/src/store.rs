@@ -1,17 +1,19 @@
 //! The object store: originals and thumbnails under the keys that the task names.
 //!
-//! An object is there completely or not at all, so being killed within a put leaves the old object or none. The client
-//! obeys `HTTP_PROXY` and its kin: where they are set, `NO_PROXY` must name the store.
+//! An object is there completely or not at all, so being killed within a put leaves the old object or none. Who may put
+//! an original over another is said in `original`. The client obeys `HTTP_PROXY` and its kin: where they are set,
+//! `NO_PROXY` must name the store.
 
 mod error;
+mod original;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use s3::command::Command;
 use s3::creds::Credentials;
 use s3::error::S3Error;
@@ -23,6 +25,7 @@ use crate::config::Settings;
 use crate::task::ObjectKey;
 
 pub use error::StoreError;
+pub use original::{Claim, Original};
 
 /// One request, its whole body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,7 +39,10 @@ const SOURCE_SHA256: HeaderName = HeaderName::from_static("x-amz-meta-source-sha
 #[derive(Clone, Debug)]
 pub struct Store {
     bucket: Box<Bucket>,
-    object_bytes_max: u64,
+    /// `S3_CONDITIONAL_PUTS`.
+    conditional_puts: bool,
+    /// No original is larger.
+    original_bytes_max: u64,
 }
 
 /// What is put under a key.
@@ -50,17 +56,6 @@ pub struct Object<'a> {
     pub content_type: &'a str,
     /// SHA-256 of the original that they were made from, or are.
     pub source_sha256: &'a [u8; 32],
-}
-
-/// What is found under a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The bytes.
-    pub bytes: Bytes,
-    /// The media type stored with them.
-    pub content_type: Option<String>,
-    /// SHA-256 of the original that they were made from, or are, as lower-case hex.
-    pub source_sha256: Option<String>,
 }
 
 impl Store {
@@ -83,10 +78,14 @@ impl Store {
             .and_then(|bucket| bucket.with_request_timeout(REQUEST_TIMEOUT))
             .context("prepare the client of the object store")?;
         let bucket = if settings.s3_endpoint.is_some() { bucket.with_path_style() } else { bucket };
-        Ok(Store { bucket, object_bytes_max: settings.source_bytes_max })
+        Ok(Store {
+            bucket,
+            conditional_puts: settings.s3_conditional_puts,
+            original_bytes_max: settings.source_bytes_max,
+        })
     }
 
-    /// Puts an object, in place of what is there.
+    /// Puts an object, in place of what is there. Its bytes are shared with the request, not copied.
     ///
     /// # Errors
     /// Whether the key or the store is at fault.
@@ -94,46 +93,37 @@ impl Store {
     /// # Cancel safety
     /// The old object or the new one is there afterwards, never a part.
     pub async fn put(&self, key: &ObjectKey, object: Object<'_>) -> Result<(), StoreError> {
-        let headers = HeaderMap::from_iter([
-            (CHECKSUM, header(&BASE64.encode(object.sha256))?),
-            (SOURCE_SHA256, header(&hex(object.source_sha256))?),
-        ]);
-        let put = self.bucket.put_object_with_content_type_and_headers(
-            key.as_str(),
-            object.bytes,
-            object.content_type,
-            Some(headers),
-        );
-        put.await.map(drop).map_err(|error| self.explain(error))
+        self.put_with(key, object, []).await
     }
 
-    /// The object under `key`; `None` if there is none, or one that is larger than any original may be.
-    ///
-    /// # Errors
-    /// Whether the key or the store is at fault.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Stored>, StoreError> {
-        match self.read(key).await.map_err(|error| self.explain(error)) {
-            Err(StoreError::ObjectMissing) => Ok(None),
-            other => other,
-        }
+    /// A put with more headers.
+    async fn put_with(
+        &self,
+        key: &ObjectKey,
+        object: Object<'_>,
+        more: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Result<(), StoreError> {
+        let own =
+            [(CHECKSUM, header(&BASE64.encode(object.sha256))?), (SOURCE_SHA256, header(&hex(object.source_sha256))?)];
+        let headers = own.into_iter().chain(more).collect();
+        self.send(key, object, headers).await.map_err(|error| self.explain(error))
     }
 
-    async fn read(&self, key: &ObjectKey) -> Result<Option<Stored>, S3Error> {
-        let request = ReqwestRequest::new(&self.bucket, key.as_str(), Command::GetObject).await?;
-        let mut response = request.response().await?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (content_type, source_sha256) = (text(CONTENT_TYPE), text(SOURCE_SHA256));
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = response.chunk().await? {
-            bytes.extend_from_slice(&piece);
-            if u64::try_from(bytes.len()).is_ok_and(|length| length > self.object_bytes_max) {
-                return Ok(None);
-            }
+    /// The client signs the put, but doesn't send it: it would copy the body, which nobody has reserved memory for.
+    async fn send(&self, key: &ObjectKey, object: Object<'_>, headers: HeaderMap) -> Result<(), S3Error> {
+        let command = Command::PutObject {
+            content: object.bytes,
+            content_type: object.content_type,
+            custom_headers: Some(headers),
+            multipart: None,
+        };
+        let signed = ReqwestRequest::new(&self.bucket, key.as_str(), command).await?;
+        let put = self.bucket.http_client().put(signed.url()?).headers(signed.headers().await?);
+        let answer = put.timeout(REQUEST_TIMEOUT).body(object.bytes.clone()).send().await?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(S3Error::HttpFailWithBody(status.as_u16(), answer.text().await?)),
         }
-        Ok(Some(Stored { bytes: bytes.freeze(), content_type, source_sha256 }))
     }
 
     /// Asks whether the bucket is there and our credentials are good.

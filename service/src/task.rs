@@ -2,6 +2,8 @@
 //!
 //! Field names are those of the 2020 original; `fixtures/wire/` holds golden messages that both languages read.
 
+mod identity;
+
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -10,6 +12,8 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::{Class, Classified, Code};
+
+pub use identity::RecordIdentity;
 
 /// The largest id: what fits Java's `long`.
 const CORRELATION_ID_MAX: u64 = i64::MAX as u64;

@@ -131,9 +131,12 @@ fn object_problems(book: &Book, task: &Task, outcome: &Outcome) -> Vec<String> {
         if original.content_type != outcome.content_type {
             problems.push(format!("the original is stored as {:?}", original.content_type));
         }
-        let made_from = thumbnail.metadata.get(SOURCE_SHA256);
-        if made_from.is_some_and(|made_from| *made_from != sha256(&original.bytes)) {
+        let found = sha256(&original.bytes);
+        if thumbnail.metadata.get(SOURCE_SHA256) != Some(&found) {
             problems.push("mixed pair: the thumbnail was made from another original".into());
+        }
+        if original.metadata.get(SOURCE_SHA256) != Some(&found) {
+            problems.push("the original's metadata name another SHA-256 than its bytes have".into());
         }
         problems.extend(thumbnail_problems(book, thumbnail, outcome));
     }

@@ -126,6 +126,41 @@ fn a_task_without_an_outcome_is_lost() {
     assert!(run.ledger.verdict(None).committed_over.is_empty(), "40 says that 40 is next");
 }
 
+/// The thumbnail's metadata, the original's metadata and bytes, and the outcome name one and the same hash.
+#[test]
+fn a_pair_that_does_not_belong_together_is_wrong() {
+    let run = run();
+    run.end(run.outcome());
+    let (other, own) = (sha256(b"other"), sha256(&run.original));
+    let put = |key: &str, bytes: &[u8], content_type: &str, made_from: Option<&String>| {
+        let metadata = made_from.map(|made_from| ("source-sha256".to_owned(), made_from.clone()));
+        let object = Object {
+            bytes: bytes.to_vec().into(),
+            content_type: Some(content_type.into()),
+            metadata: metadata.into_iter().collect(),
+        };
+        run.ledger.saw_object(key, Some(object));
+    };
+    let original = |made_from| put("originals/7", &run.original, "image/jpeg", made_from);
+    let thumbnail = |made_from| put("thumbnails/7", &run.thumbnail, "image/png", made_from);
+    original(Some(&own));
+    thumbnail(Some(&own));
+    run.ledger.verdict(Some(0)).assert_green();
+    for made_from in [Some(&other), None] {
+        thumbnail(made_from);
+        assert!(run.wrong().contains("mixed pair"), "{}", run.wrong());
+    }
+    thumbnail(Some(&own));
+    for made_from in [Some(&other), None] {
+        original(made_from);
+        assert!(run.wrong().contains("the original's metadata"), "{}", run.wrong());
+    }
+    let run = self::run();
+    run.put_both();
+    run.end(Outcome { source_sha256: Some(other.clone()), ..run.outcome() });
+    assert!(run.wrong().contains("the original has another SHA-256"), "{}", run.wrong());
+}
+
 #[test]
 fn an_error_where_ok_is_expected_is_wrong() {
     let run = run();

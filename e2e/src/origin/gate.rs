@@ -19,12 +19,12 @@ struct Shared {
     open: watch::Sender<bool>,
 }
 
-/// The origin's end of a gate.
+/// The other end of a gate, where requests wait.
 #[derive(Clone, Debug)]
-pub(super) struct Barrier(Arc<Shared>);
+pub(crate) struct Barrier(Arc<Shared>);
 
 impl Gate {
-    pub(super) fn new(path: &str) -> (Gate, Barrier) {
+    pub(crate) fn new(path: &str) -> (Gate, Barrier) {
         let shared = Arc::new(Shared { reached: watch::Sender::new(0), open: watch::Sender::new(false) });
         (Gate { shared: shared.clone(), path: path.to_owned() }, Barrier(shared))
     }
@@ -67,7 +67,7 @@ impl Drop for Gate {
 
 impl Barrier {
     /// Waits at the gate.
-    pub(super) async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.0.reached.send_modify(|count| *count += 1);
         let mut open = self.0.open.subscribe();
         // The sender lives as long as this barrier does.

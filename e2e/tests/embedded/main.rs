@@ -4,6 +4,7 @@
 mod bad_input;
 mod delivery;
 mod demo;
+mod effects;
 mod ending;
 mod outage;
 mod pictures;

@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaRespErr as E;
 use crate::{World, downloader, ok, produce, world};
 
 /// Waits until `/readyz` says 503 and names `part`.
-async fn not_ready(child: &Child, part: &str) {
+pub(crate) async fn not_ready(child: &Child, part: &str) {
     let named = async || match child.ask("/readyz").await {
         Ok((503, text)) if text.contains(part) => Ok(()),
         other => Err(format!("{other:?}")),

@@ -81,6 +81,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("S3_BUCKET_NAME", Kind::Text, "images", "bucket of originals and thumbnails"),
     Setting { also: &["AWS_ACCESS_KEY_ID"], secret: true, ..setting("S3_ACCESS", Kind::Text, "", "access key") },
     Setting { also: &["AWS_SECRET_ACCESS_KEY"], secret: true, ..setting("S3_SECRET", Kind::Text, "", "secret key") },
+    setting(
+        "S3_CONDITIONAL_PUTS",
+        Kind::Choice(&["true", "false"]),
+        "true",
+        "true: an original already stored for the same record decides; false: for a store without conditional puts",
+    ),
     setting("PARALLEL_OPERATIONS", Kind::Count(1, 100_000), "256", "tasks taken at once, those that wait included"),
     setting(
         "FETCH_PER_HOST_MAX",

@@ -1,7 +1,9 @@
 //! Every budget of the process, and the order in which they are taken.
 //!
 //! Order: task, host, source bytes, decode bytes. Whoever holds one waits only for later ones, so nothing deadlocks.
-//! A host's share is given back before the next hop is asked for; bytes are held until both objects are stored.
+//! A host's share is given back before the next hop is asked for; bytes are held until both objects are stored. They are
+//! counted once: decoder and store share them, without a copy. Where a stored original is read back, what was fetched is
+//! given back before the stored bytes are reserved, so that nobody holds source bytes and waits for more of them.
 
 use std::sync::Arc;
 

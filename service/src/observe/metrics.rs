@@ -26,6 +26,7 @@ pub enum Stage {
     Fetch,
     Thumbnail,
     Put,
+    Get,
     Send,
 }
 
@@ -36,6 +37,7 @@ impl Stage {
             Stage::Fetch => "fetch",
             Stage::Thumbnail => "thumbnail",
             Stage::Put => "put",
+            Stage::Get => "get",
             Stage::Send => "send",
         }
     }
@@ -103,6 +105,7 @@ struct Inner {
     retries: Counter<u64>,
     infrastructure_waits: Counter<u64>,
     dead_letters: Counter<u64>,
+    originals_found: Counter<u64>,
     rebalances: Counter<u64>,
     records_skipped: Counter<u64>,
     records_expired: Counter<u64>,
@@ -145,6 +148,7 @@ impl Metrics {
                 retries: counter(&meter, names::RETRIES),
                 infrastructure_waits: counter(&meter, names::INFRASTRUCTURE_WAITS),
                 dead_letters: counter(&meter, names::DEAD_LETTERS),
+                originals_found: counter(&meter, names::ORIGINALS_FOUND),
                 rebalances: counter(&meter, names::REBALANCES),
                 records_skipped: counter(&meter, names::RECORDS_SKIPPED),
                 records_expired: counter(&meter, names::RECORDS_EXPIRED),
@@ -213,6 +217,11 @@ impl Metrics {
     /// A record was written to the topic of dead letters.
     pub fn dead_letter(&self, code: Code) {
         self.inner.dead_letters.add(1, &[KeyValue::new(attribute::ERROR_TYPE, code.as_str())]);
+    }
+
+    /// An original was found under a task's key: `reused` or `replaced`.
+    pub fn original_found(&self, kind: &'static str) {
+        self.inner.originals_found.add(1, &[KeyValue::new(label::KIND, kind)]);
     }
 
     /// The broker answered a commit after `elapsed`; `error` names what it said if it refused.

@@ -22,6 +22,8 @@ pub const THUMBNAIL: &str = "thumbnail";
 pub const PUT_ORIGINAL: &str = "put original";
 /// The thumbnail, into the bucket.
 pub const PUT_THUMBNAIL: &str = "put thumbnail";
+/// An original that was stored before, out of the bucket.
+pub const GET_ORIGINAL: &str = "get original";
 
 /// Attributes of spans and metrics, from the conventions.
 pub mod attribute {
@@ -56,11 +58,11 @@ pub mod attribute {
 pub mod label {
     /// `ok`, `error` or `cancelled`.
     pub const OUTCOME: &str = "outcome";
-    /// `fetch`, `thumbnail`, `put` or `send`.
+    /// `fetch`, `thumbnail`, `put`, `get` or `send`.
     pub const STAGE: &str = "stage";
     /// `kafka` or `store`.
     pub const DEPENDENCY: &str = "dependency";
-    /// `assigned`, `revoked` or `lost`.
+    /// Of a rebalance `assigned`, `revoked` or `lost`; of an original `reused` or `replaced`.
     pub const KIND: &str = "kind";
 }
 
@@ -151,6 +153,8 @@ metrics! {
     INFRASTRUCTURE_WAITS = Counter "downloader.infrastructure.waits" "{wait}"
         [label::DEPENDENCY] "Times a task waited because a dependency of ours failed.";
     DEAD_LETTERS = Counter "downloader.dead_letters" "{record}" [attribute::ERROR_TYPE] "Records written to the topic of dead letters.";
+    ORIGINALS_FOUND = Counter "downloader.originals.found" "{object}" [label::KIND]
+        "Originals stored before under a task's key: reused, or replaced because they are not of the same record.";
     REBALANCES = Counter "downloader.rebalances" "{rebalance}" [label::KIND] "Changes of the assignment.";
     PARTITIONS_ASSIGNED = Gauge "downloader.partitions.assigned" "{partition}" [] "Partitions this process owns.";
     PARTITIONS_PAUSED = Gauge "downloader.partitions.paused" "{partition}"

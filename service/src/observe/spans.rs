@@ -1,7 +1,7 @@
 //! The spans of one picture, from the record to its acknowledged outcome, and their way through Kafka headers.
 //!
 //! `process urls_new` is a child of the span that sent the record, and linked to it. Below it are `GET`, `thumbnail`,
-//! `put original`, `put thumbnail` and `send urls_done`. A URL appears without its query, which may hold a secret.
+//! `put original`, `put thumbnail` and `send urls_done`, and `get original` where one was stored before. A URL appears without its query, which may hold a secret.
 
 use std::fmt::Display;
 
@@ -14,7 +14,7 @@ use tracing::{Span, error_span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use url::Url;
 
-use super::names::{GET, PROCESS, PUT_ORIGINAL, PUT_THUMBNAIL, SEND, THUMBNAIL};
+use super::names::{GET, GET_ORIGINAL, PROCESS, PUT_ORIGINAL, PUT_THUMBNAIL, SEND, THUMBNAIL};
 use super::names::{attribute, bridge};
 
 /// Where a record lies, and for whom it is read.
@@ -109,6 +109,21 @@ pub fn put_span(object: Object, bucket: &str, key: &str) -> Span {
     )
 }
 
+/// `get original`: an original that was stored before, out of the bucket.
+pub fn get_span(bucket: &str, key: &str) -> Span {
+    info_span!(
+        "get",
+        { bridge::NAME } = GET_ORIGINAL,
+        { bridge::KIND } = "client",
+        { bridge::STATUS_DESCRIPTION } = Empty,
+        { attribute::ERROR_TYPE } = Empty,
+        { attribute::RPC_SYSTEM } = "aws-api",
+        { attribute::RPC_METHOD } = "S3/GetObject",
+        { attribute::AWS_S3_BUCKET } = bucket,
+        { attribute::AWS_S3_KEY } = key,
+    )
+}
+
 /// `send {topic}`: one produced record, until the broker acknowledges it.
 pub fn send_span(topic: &str) -> Span {
     info_span!(
@@ -194,6 +209,7 @@ mod tests {
                 fetch_span(&url).in_scope(|| ());
                 thumbnail_span().in_scope(|| ());
                 put_span(Object::Original, "images", "7/original").in_scope(|| ());
+                get_span("images", "7/original").in_scope(|| ());
                 put_span(Object::Thumbnail, "images", "7/thumbnail").in_scope(|| ());
                 send_span("urls_done").in_scope(|| ());
             });
@@ -203,13 +219,14 @@ mod tests {
             ("GET", SpanKind::Client),
             ("thumbnail", SpanKind::Internal),
             ("put original", SpanKind::Client),
+            ("get original", SpanKind::Client),
             ("put thumbnail", SpanKind::Client),
             ("send urls_done", SpanKind::Producer),
             ("process urls_new", SpanKind::Consumer),
         ];
         assert_eq!(shape, expected);
 
-        let (process, below) = spans.split_last().expect("six spans");
+        let (process, below) = spans.split_last().expect("seven spans");
         assert_eq!(process.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(process.parent_span_id.to_string(), "b7ad6b7169203331");
         assert!(process.parent_span_is_remote);
@@ -258,12 +275,13 @@ mod tests {
                 fetch_span(&url),
                 thumbnail_span(),
                 put_span(Object::Original, "images", "key"),
+                get_span("images", "key"),
                 send_span("urls_done"),
             ] {
                 fail(&span, "cause", &"why");
             }
         });
-        assert_eq!(spans.len(), 5);
+        assert_eq!(spans.len(), 6);
         for span in &spans {
             assert_eq!(span.status, Status::error("why"), "{}", span.name);
             assert_eq!(attribute_of(span, attribute::ERROR_TYPE).as_deref(), Some("cause"), "{}", span.name);

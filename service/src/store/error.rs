@@ -77,6 +77,15 @@ pub enum StoreError {
         /// The store's own word.
         code: String,
     },
+    /// The store does not know the condition of a put.
+    #[error("the store answered a conditional put with 501 {code}; for such a store set S3_CONDITIONAL_PUTS=false")]
+    ConditionsUnsupported {
+        /// The store's own word.
+        code: String,
+    },
+    /// A conditional put came second, or at the same time as another.
+    #[error("others put the same object again and again; S3_CONDITIONAL_PUTS=false puts it over theirs")]
+    Contested,
     /// Any other refusal.
     #[error("the store refused the request with {status} {code}")]
     Refused {
@@ -106,6 +115,8 @@ impl Classified for StoreError {
             | StoreError::Broken(_)
             | StoreError::Unavailable { .. }
             | StoreError::Damaged { .. }
+            | StoreError::ConditionsUnsupported { .. }
+            | StoreError::Contested
             | StoreError::Refused { .. }
             | StoreError::Client(_) => Class::Infrastructure(Dependency::Store),
         }
@@ -163,6 +174,7 @@ impl StoreError {
                 | "XAmzContentChecksumMismatch",
             ) => StoreError::Damaged { code },
             (401 | 403, _) => StoreError::AccessDenied { status, code },
+            (409, "ConditionalRequestConflict") | (412, _) => StoreError::Contested,
             (404, "NoSuchKey") => StoreError::ObjectMissing,
             (408 | 429 | 500..=599, _) => StoreError::Unavailable { status, code },
             (_, _) => StoreError::Refused { status, code },
@@ -208,6 +220,8 @@ mod tests {
             (503, "SlowDown"),
             (507, "XMinioStorageFull"),
             (301, "PermanentRedirect"),
+            (412, "PreconditionFailed"),
+            (409, "ConditionalRequestConflict"),
         ] {
             let error = answer(status, code);
             assert_eq!(error.class(), Class::Infrastructure(Dependency::Store), "{status} {code}");
@@ -225,6 +239,7 @@ mod tests {
             (answer(403, "SignatureDoesNotMatch"), "S3_SECRET"),
             (answer(403, "RequestTimeTooSkewed"), "clocks"),
             (answer(400, "AuthorizationHeaderMalformed"), "S3_REGION_NAME"),
+            (answer(412, "PreconditionFailed"), "S3_CONDITIONAL_PUTS"),
             (answer(503, "SlowDown"), "503 SlowDown"),
             (answer(418, "Teapot"), "418 Teapot"),
         ] {

@@ -11,7 +11,7 @@ use super::Intake;
 use crate::flow::hosts::HostKey;
 use crate::kafka::headers;
 use crate::progress::Care;
-use crate::task::{Task, Ticket};
+use crate::task::{RecordIdentity, Task, Ticket};
 
 /// A record that may be worked on.
 #[derive(Debug)]
@@ -57,6 +57,14 @@ impl Delivery {
     /// The trace the record belongs to.
     pub fn trace(&self) -> Context {
         headers::trace_context(self.headers.as_ref())
+    }
+
+    /// `topic/partition/offset/timestamp`. The timestamp, in Unix milliseconds, tells a recreated topic's records apart;
+    /// it is empty where the record has none.
+    pub fn identity(&self, topic: &str) -> RecordIdentity {
+        let Ticket { partition, offset, .. } = self.ticket;
+        let written_ms = self.timestamp_ms.map_or_else(String::new, |ms| ms.to_string());
+        RecordIdentity(format!("{topic}/{partition}/{offset}/{written_ms}"))
     }
 
     /// Waits until something may be handed to the producer for this record: until its partition's lease runs (I7).

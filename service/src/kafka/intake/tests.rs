@@ -43,6 +43,18 @@ fn take(intake: &Arc<Intake>) -> Option<Delivery> {
 }
 
 #[test]
+fn an_identity_tells_records_apart_and_a_recreated_topics_too() {
+    let (one, other) = (record(3, 42), record(3, 43));
+    assert_eq!(one.identity("urls_new").as_str(), "urls_new/3/42/42");
+    assert_eq!(record(3, 42).identity("urls_new"), one.identity("urls_new"));
+    assert_ne!(other.identity("urls_new"), one.identity("urls_new"));
+    let later = Delivery { timestamp_ms: Some(1_763_856_000_000), ..record(3, 42) };
+    assert_ne!(later.identity("urls_new"), one.identity("urls_new"));
+    let undated = Delivery { timestamp_ms: None, ..record(3, 42) };
+    assert_eq!(undated.identity("urls_new").as_str(), "urls_new/3/42/");
+}
+
+#[test]
 fn nothing_starts_before_a_commit_has_claimed_the_partition() {
     let intake = owning(&[]);
     intake.assigned(&[0]);

@@ -59,6 +59,7 @@ fn record_everything(metrics: &Metrics) {
     metrics.dead_letter(Code::NotJson);
     metrics.commit(Duration::from_millis(4), None);
     metrics.commit(Duration::from_millis(4), Some("refused"));
+    metrics.original_found("reused");
     metrics.rebalanced("assigned");
     metrics.record_skipped();
     metrics.records_expired(3);
