@@ -15,6 +15,7 @@ use crate::kafka::setup::{PARTITIONS_DEFAULT, create_topics};
 use crate::observe::health;
 use crate::observe::telemetry::{self, Telemetry};
 use crate::store::Store;
+use crate::trial;
 
 /// Exit code of settings or arguments that cannot be used.
 const BAD_SETTINGS: i32 = 2;
@@ -31,6 +32,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             return error.exit_code();
         }
     };
+    // Its settings are its parent's, not those of its environment.
+    if matches.subcommand_name() == Some(trial::SUBCOMMAND) {
+        return trial::child();
+    }
     let settings = match Settings::load(std::env::vars_os(), &flags(&matches)) {
         Ok(settings) => settings,
         Err(error) => {
@@ -159,6 +164,7 @@ fn command() -> Command {
         .subcommand(Command::new("run").about("Work on tasks until SIGTERM (the default)"))
         .subcommand(Command::new("setup").about("Create the topics and the bucket that are missing, then exit").arg(partitions))
         .subcommand(Command::new("health").about("Ask the running process whether it is ready: 0 yes, 1 no and why"))
+        .subcommand(Command::new(trial::SUBCOMMAND).about("Work on one suspect record for the process that starts it").hide(true))
         .disable_help_subcommand(true)
         .args(SETTINGS.iter().map(arg))
 }
@@ -213,6 +219,13 @@ mod tests {
             let matches = command().try_get_matches_from(args).expect("parses");
             assert_eq!(flags(&matches).get("LOG_LEVEL").map(String::as_str), Some("debug"));
         }
+    }
+
+    #[test]
+    fn what_a_child_is_started_with_is_understood_and_not_shown() {
+        let matches = command().try_get_matches_from(["downloader", trial::SUBCOMMAND]).expect("parses");
+        assert_eq!(matches.subcommand_name(), Some(trial::SUBCOMMAND));
+        assert!(!command().render_long_help().to_string().contains("suspect"));
     }
 
     #[test]

@@ -72,6 +72,18 @@ pub struct Settings {
     /// What differs from the default, as it may be logged.
     #[serde(skip)]
     pub changed: Vec<(&'static str, String)>,
+    #[serde(skip)]
+    texts: Texts,
+}
+
+/// Every setting as it was written, by its variable; secrets are among them, so none is printed.
+#[derive(Clone, Default)]
+struct Texts(Vec<(String, String)>);
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Which of Kafka's group protocols the consumer speaks.
@@ -182,13 +194,21 @@ impl Settings {
             return Err(SettingsError(problems));
         }
         // Each text has passed its own check, so this can only fail if table and struct disagree; a test says they don't.
-        let mut settings: Settings = envy::from_iter(texts).map_err(|error| SettingsError(vec![error.to_string()]))?;
+        let mut settings: Settings =
+            envy::from_iter(texts.iter().cloned()).map_err(|error| SettingsError(vec![error.to_string()]))?;
         if let Some((_, shown)) = changed.iter_mut().find(|(name, _)| *name == "KAFKA_PROPERTIES") {
             *shown = settings.kafka_properties.keys();
         }
         settings.changed = changed;
+        settings.texts = Texts(texts);
         let problems = settings.contradictions();
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }
+    }
+
+    /// Variables from which [`Settings::load`] makes the same settings again, wherever these came from. Secrets are
+    /// among them.
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.texts.0
     }
 
     /// Combinations that cannot work.

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What the pipeline has to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -50,9 +52,9 @@ macro_rules! codes {
     ($($variant:ident = $text:literal, $meaning:literal;)*) => {
         /// Every cause, one code each. All but [`Code::INTERNAL`] can be in an outcome or a dead letter; these are the list in
         /// `fixtures/wire/error_codes.json`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Code {
-            $(#[doc = $meaning] $variant,)*
+            $(#[doc = $meaning] #[serde(rename = $text)] $variant,)*
         }
 
         impl Code {

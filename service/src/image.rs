@@ -5,6 +5,8 @@
 
 mod decode;
 mod error;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod header;
 mod pool;
 mod size;
@@ -24,7 +26,7 @@ pub use error::ImageError;
 pub use header::Format;
 pub use pool::THREAD_NAME;
 
-/// Makes thumbnails, one at a time on each processor. Clones share the threads.
+/// Makes thumbnails, one at a time on each of its threads. Clones share the threads.
 #[derive(Clone, Debug)]
 pub struct Pool {
     workers: Workers,
@@ -60,9 +62,21 @@ impl Pool {
     /// # Errors
     /// The system gives no thread.
     pub fn new(settings: &Settings, decode_budget: ByteBudget) -> anyhow::Result<Pool> {
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        Pool::with_threads(settings, decode_budget, threads)
+    }
+
+    /// The same with so many threads.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn with_threads(
+        settings: &Settings,
+        decode_budget: ByteBudget,
+        threads: NonZero<usize>,
+    ) -> anyhow::Result<Pool> {
         Ok(Pool {
-            workers: Workers::start(threads)?,
+            workers: Workers::start(threads.get())?,
             budget: decode_budget,
             pixels_max: settings.source_pixels_max,
             edge: settings.thumbnail_edge_px,
@@ -101,6 +115,8 @@ impl Pool {
 }
 
 fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageError> {
+    #[cfg(feature = "failpoints")]
+    failpoint::reach(source);
     let decoded = decode::decode(source, header)?;
     let (source_width, source_height) = thumbnail::shown(header.width, header.height, decoded.orientation);
     let encoded = thumbnail::make(decoded, edge)?;

@@ -35,6 +35,7 @@ pub mod observe;
 pub mod progress;
 pub mod store;
 pub mod task;
+pub mod trial;
 
 mod pipeline;
 mod service;

@@ -271,10 +271,14 @@ impl Progress {
         self.opened().filter_map(|owned| owned.offsets.oldest_written_ms()).min()
     }
 
-    /// The greatest care that any partition demands, and its unclean ends in a row.
-    pub fn greatest_care(&self, now: Instant) -> (Care, u8) {
-        let each = self.opened().map(|owned| (owned.care(now), owned.quarantine.strikes()));
-        each.max().unwrap_or((Care::None, 0))
+    /// How carefully records of `partition` have to be worked now.
+    pub fn care(&self, partition: i32, now: Instant) -> Care {
+        self.owned(partition).map_or(Care::None, |owned| owned.care(now))
+    }
+
+    /// Unclean ends in a row over the same records, the most of any partition.
+    pub fn strikes(&self) -> u8 {
+        self.opened().map(|owned| owned.quarantine.strikes()).max().unwrap_or(0)
     }
 
     /// The largest share of its allowance that a partition's last acknowledged metadata took: units, and allowance.

@@ -13,17 +13,15 @@ use tracing::{error, info, warn};
 use crate::config::Settings;
 use crate::drain::{Deadlines, Exit};
 use crate::error::Dependency;
-use crate::fetch::Fetcher;
-use crate::flow::hosts::Hosts;
 use crate::flow::limits::ByteBudget;
 use crate::flow::outage::Breaker;
-use crate::flow::retry::RetryPolicy;
 use crate::image::Pool;
 use crate::kafka::{Consumer, Delivery, Producer};
 use crate::observe::health::{self, Health};
 use crate::observe::metrics::{Gauges, Metrics};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Workshop};
 use crate::store::Store;
+use crate::trial::Bench;
 
 /// How often readiness asks the store.
 const STORE_CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -44,21 +42,17 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
         .with_context(|| format!("listen on {} (HTTP_LISTEN)", settings.http_listen))?;
     let source_budget = ByteBudget::new(settings.source_bytes_in_flight_max);
     let decode_budget = ByteBudget::new(settings.decode_bytes_max);
-    let store = Store::new(settings).context("make the S3 client")?;
+    let pool = Pool::new(settings, decode_budget.clone()).context("start the decoders")?;
+    let workshop = Workshop::new(settings, source_budget.clone(), pool, &health, metrics.clone())?;
+    let store = workshop.store.clone();
     let pipeline = Arc::new(Pipeline {
-        fetcher: Fetcher::new(settings, Hosts::new(settings.fetch_per_host_max), source_budget.clone())
-            .context("make the HTTP client")?,
-        pool: Pool::new(settings, decode_budget.clone()).context("start the decoders")?,
-        store: store.clone(),
-        source_budget: source_budget.clone(),
+        workshop,
+        bench: Bench::new(settings),
         producer: Producer::new(settings, run_id)?,
         broker_breaker: Breaker::new(Dependency::Kafka, health.clone()),
-        store_breaker: Breaker::new(Dependency::Store, health.clone()),
-        retry: RetryPolicy::for_tasks(settings.task_timeout),
         metrics: metrics.clone(),
         topic: settings.kafka_input_topic.clone(),
         group: settings.kafka_consumer_group.clone(),
-        bucket: settings.s3_bucket_name.clone(),
     });
     let readings = |consumer: &Arc<Consumer>| {
         let (source_budget, decode_budget) = (source_budget.clone(), decode_budget.clone());
@@ -72,7 +66,7 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
     let serving = CancellationToken::new();
     tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
     let _ends_with_us = serving.drop_guard();
-    tokio::spawn(watch_store(store, pipeline.store_breaker.clone(), health.clone(), stop.clone()));
+    tokio::spawn(watch_store(store, pipeline.workshop.store_breaker.clone(), health.clone(), stop.clone()));
 
     let (mut tasks, mut exit) = (JoinSet::new(), Exit::Drained);
     let permits = Arc::new(Semaphore::new(settings.parallel_operations));

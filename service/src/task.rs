@@ -74,7 +74,7 @@ impl fmt::Display for ObjectKey {
 }
 
 /// The record is not a task: it goes to the topic of dead letters.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("not a task: {reason}")]
 pub struct RecordError {
     /// What is wrong with it.

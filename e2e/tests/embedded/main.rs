@@ -8,6 +8,7 @@ mod effects;
 mod ending;
 mod outage;
 mod pictures;
+mod trial;
 
 use std::ops::Deref;
 use std::path::Path;

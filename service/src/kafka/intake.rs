@@ -266,6 +266,10 @@ impl Intake {
         }
     }
 
+    fn care(&self, partition: i32) -> Care {
+        self.lock().progress.care(partition, Instant::now())
+    }
+
     /// A record that had started no longer runs.
     fn ended(&self, host: Option<&HostKey>) {
         let mut state = self.lock();
@@ -400,7 +404,7 @@ impl Intake {
             paused: state.paused.len(),
             unleased: state.progress.unleased(now),
             metadata_units: state.progress.metadata_units(),
-            strikes: state.progress.greatest_care(now).1,
+            strikes: state.progress.strikes(),
         }
     }
 

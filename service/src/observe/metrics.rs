@@ -11,6 +11,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
+use serde::{Deserialize, Serialize};
 
 use super::names::{self, Metric, attribute, label};
 use crate::error::{Code, Dependency};
@@ -44,7 +45,7 @@ impl Stage {
 }
 
 /// What became of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// An `Ok` outcome is acknowledged.
     Ok,

@@ -14,6 +14,8 @@ pub const SERVICE: &str = "downloader";
 pub const PROCESS: &str = "process";
 /// One produced record.
 pub const SEND: &str = "send";
+/// One suspect record in a process of its own.
+pub const TRIAL: &str = "trial";
 /// One request to an origin.
 pub const GET: &str = "GET";
 /// Decoding and scaling.

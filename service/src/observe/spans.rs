@@ -1,8 +1,10 @@
 //! The spans of one picture, from the record to its acknowledged outcome, and their way through Kafka headers.
 //!
 //! `process urls_new` is a child of the span that sent the record, and linked to it. Below it are `GET`, `thumbnail`,
-//! `put original`, `put thumbnail` and `send urls_done`, and `get original` where one was stored before. A URL appears without its query, which may hold a secret.
+//! `put original`, `put thumbnail` and `send urls_done`, and `get original` where one was stored before. A URL appears
+//! without its query, which may hold a secret.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 
 use opentelemetry::Context;
@@ -14,7 +16,7 @@ use tracing::{Span, error_span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use url::Url;
 
-use super::names::{GET, GET_ORIGINAL, PROCESS, PUT_ORIGINAL, PUT_THUMBNAIL, SEND, THUMBNAIL};
+use super::names::{GET, GET_ORIGINAL, PROCESS, PUT_ORIGINAL, PUT_THUMBNAIL, SEND, THUMBNAIL, TRIAL};
 use super::names::{attribute, bridge};
 
 /// Where a record lies, and for whom it is read.
@@ -60,6 +62,22 @@ pub fn process_span(place: Place<'_>, correlation_id: Option<u64>, parent: &Cont
         let _no_exporter = span.set_parent(parent.clone());
         span.add_link(sent);
     }
+    span
+}
+
+/// `trial`: what a child does about a suspect record. `parent` is what [`carried`] gave its parent's span as.
+pub fn trial_span(partition: i32, offset: i64, correlation_id: Option<u64>, parent: Context) -> Span {
+    let span = error_span!(
+        TRIAL,
+        { bridge::KIND } = "internal",
+        { bridge::STATUS_DESCRIPTION } = Empty,
+        { attribute::ERROR_TYPE } = Empty,
+        { attribute::MESSAGING_DESTINATION_PARTITION_ID } = display(partition),
+        { attribute::MESSAGING_KAFKA_OFFSET } = offset,
+        { attribute::MESSAGING_MESSAGE_CONVERSATION_ID } = correlation_id.map(display),
+    );
+    // Fails as in `process_span`.
+    let _no_exporter = span.set_parent(parent);
     span
 }
 
@@ -158,6 +176,13 @@ pub fn inject(span: &Span, headers: &mut impl Injector) {
     TraceContextPropagator::new().inject_context(&span.context(), headers);
 }
 
+/// `span` as trace headers, to be continued in another process.
+pub fn carried(span: &Span) -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    inject(span, &mut headers);
+    headers
+}
+
 /// The URL as it may be logged and traced: without query, fragment and credentials.
 pub fn without_query(url: &Url) -> String {
     let mut shown = url.clone();
@@ -174,7 +199,7 @@ mod tests {
     use crate::observe::telemetry::span_layer;
     use opentelemetry::trace::{SpanKind, Status};
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-    use std::collections::{BTreeSet, HashMap};
+    use std::collections::BTreeSet;
     use tracing_subscriber::Registry;
     use tracing_subscriber::layer::SubscriberExt as _;
 

@@ -59,12 +59,14 @@ impl Delivery {
         headers::trace_context(self.headers.as_ref())
     }
 
-    /// `topic/partition/offset/timestamp`. The timestamp, in Unix milliseconds, tells a recreated topic's records apart;
-    /// it is empty where the record has none.
+    /// Which record of which log this is.
     pub fn identity(&self, topic: &str) -> RecordIdentity {
-        let Ticket { partition, offset, .. } = self.ticket;
-        let written_ms = self.timestamp_ms.map_or_else(String::new, |ms| ms.to_string());
-        RecordIdentity(format!("{topic}/{partition}/{offset}/{written_ms}"))
+        RecordIdentity::of(topic, self.ticket.partition, self.ticket.offset, self.timestamp_ms)
+    }
+
+    /// How carefully it has to be worked by now.
+    pub fn care_now(&self) -> Care {
+        self.share.as_ref().map_or(self.care, |share| share.intake.care(self.ticket.partition))
     }
 
     /// Waits until something may be handed to the producer for this record: until its partition's lease runs (I7).

@@ -14,6 +14,10 @@ use crate::task::Task;
 const BYTES: &[u8] = b"a picture";
 const OURS: &str = "urls_new/3/42/1763856000000";
 
+fn ours() -> RecordIdentity {
+    RecordIdentity::of("urls_new", 3, 42, Some(1_763_856_000_000))
+}
+
 /// An answer: status, code of the error in its body, headers.
 type Canned = (u16, &'static str, Vec<(&'static str, String)>);
 
@@ -54,7 +58,7 @@ impl Stub {
     async fn put(&self, unusable: Option<&Original>) -> Result<Claim, StoreError> {
         let (bytes, sha256) = (Bytes::from_static(BYTES), Sha256::digest(BYTES).into());
         let object = Object { bytes: &bytes, sha256: &sha256, content_type: "image/png", source_sha256: &sha256 };
-        self.store.put_original(&key(), object, &RecordIdentity(OURS.to_owned()), unusable).await
+        self.store.put_original(&key(), object, &ours(), unusable).await
     }
 
     /// Each request as its method, and the condition it made.
