@@ -2,6 +2,7 @@
 //! offsets. Nothing here goes through the downloader's code but the names of the wire format.
 
 mod follower;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,19 @@ pub struct DeadLetter {
     /// The record's key.
     pub key: Option<Vec<u8>>,
     /// The record's headers, those that were added included.
+    pub headers: Headers,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Any record as it stands in its topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The record's payload.
+    pub payload: Option<Vec<u8>>,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// The record's headers.
     pub headers: Headers,
     /// Where it stands.
     pub place: Place,
@@ -158,6 +172,15 @@ impl Kafka {
     pub async fn follow(&self, ledger: &Ledger) -> anyhow::Result<Follower> {
         let (kafka, ledger) = (self.clone(), ledger.clone());
         blocking(move || Follower::start(&kafka, ledger)).await
+    }
+
+    /// Every record that `topic` holds now, by its place.
+    ///
+    /// # Errors
+    /// The topic cannot be found, or the broker does not answer.
+    pub async fn read(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
+        let (kafka, topic) = (self.clone(), topic.to_owned());
+        blocking(move || topic::read(&kafka, &topic)).await
     }
 
     /// What the group has committed of the topic of tasks, and where its logs begin and end.

@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tracing::{error, info};
 
-use crate::config::{Kind, SETTINGS, Setting, Settings};
+use crate::config::{Kind, SETTINGS, Setting, Settings, parse};
 use crate::drain::{self, Exit};
-use crate::error::{Class, Classified, Dependency};
+use crate::error::{Class, Classified, Code, Dependency};
 use crate::kafka::setup::{PARTITIONS_DEFAULT, create_topics};
 use crate::observe::health;
 use crate::observe::telemetry::{self, Telemetry};
+use crate::replay::{self, Request};
 use crate::store::Store;
 use crate::trial;
 
@@ -58,6 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
                 let partitions = given.get_one("partitions").copied().unwrap_or(PARTITIONS_DEFAULT);
                 setup(&settings, partitions).await
             }
+            Some(("replay", given)) => replay(&settings, &request(given)).await,
             Some(("health", _)) => ask_health(&settings).await,
             _ => run(&settings).await,
         };
@@ -92,6 +95,17 @@ async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {
         Ok(Exit::Drained)
     };
     let result = result.await;
+    ended(telemetry, result).await
+}
+
+async fn replay(settings: &Settings, request: &Request) -> anyhow::Result<i32> {
+    let Some(telemetry) = observed(settings) else { return Ok(BAD_SETTINGS) };
+    let stop = drain::on_signal().context("listen for signals")?;
+    let report = replay::run(settings, telemetry.run_id(), request, &stop).await;
+    let result = report.context("replay the dead letters").map(|report| {
+        println!("{}", report.to_string().trim_end());
+        report.exit()
+    });
     ended(telemetry, result).await
 }
 
@@ -144,6 +158,67 @@ fn flags(matches: &ArgMatches) -> HashMap<&'static str, String> {
     SETTINGS.iter().filter_map(given).collect()
 }
 
+fn request(given: &ArgMatches) -> Request {
+    let named: Vec<&String> = given.get_many("code").into_iter().flatten().collect();
+    let codes = Code::ALL.iter().copied().filter(|code| named.iter().any(|named| *named == code.as_str()));
+    Request {
+        codes: codes.collect(),
+        since_ms: given.get_one("since").copied(),
+        dry_run: given.get_flag("dry-run"),
+        per_second: given.get_one("rate").copied(),
+    }
+}
+
+/// `2h` or `2026-11-22T14:00:00Z` -> Unix milliseconds.
+fn since(text: &str) -> Result<i64, String> {
+    let at = match parse::duration(text) {
+        Ok(ago) => SystemTime::now().checked_sub(ago),
+        Err(_) => humantime::parse_rfc3339(text).ok(),
+    };
+    let ms = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).and_then(|at| i64::try_from(at.as_millis()).ok());
+    ms.ok_or_else(|| "neither a duration, as in 90m, nor a time, as in 2026-11-22T14:00:00Z".to_owned())
+}
+
+fn replay_command() -> Command {
+    let codes = Code::ALL.iter().filter(|code| !Code::INTERNAL.contains(code)).map(|code| code.as_str());
+    Command::new("replay")
+        .about("Put the records of dead letters back to the topic of tasks, once what they died of is mended")
+        .after_help(
+            "Reads KAFKA_DEAD_TOPIC from its start to its present end; joins no group, commits nothing. Records of \
+             KAFKA_INPUT_TOPIC go back with payload, key and headers as they were, plus replay.* headers. A record that \
+             died more than once goes back once, and its last death decides whether it matches. The letters stay: \
+             another run replays what matches again, which costs work and changes no outcome; --since leaves out \
+             what an earlier run has seen.\n\n\
+             Exit codes: 0 all that matched went back, 1 some could not (each is named), or it was stopped or failed, \
+             2 bad arguments or settings.",
+        )
+        .arg(
+            Arg::new("code")
+                .long("code")
+                .value_name("code")
+                .action(ArgAction::Append)
+                .value_parser(PossibleValuesParser::new(codes))
+                .hide_possible_values(true)
+                .help("Only records that died of this (their dead.code); may be given again [default: all]"),
+        )
+        .arg(Arg::new("since").long("since").value_name("time or duration").value_parser(since).help(
+            "Only records whose last letter was written since, as in 2026-11-22T14:00:00Z or 90m [default: all]",
+        ))
+        .arg(
+            Arg::new("rate")
+                .long("rate")
+                .value_name("count")
+                .value_parser(value_parser!(u32).range(1..=1_000_000))
+                .help("Records put back per second, at most [default: no limit]"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Only say what would be put back"),
+        )
+}
+
 fn command() -> Command {
     let partitions = Arg::new("partitions")
         .long("partitions")
@@ -165,6 +240,7 @@ fn command() -> Command {
         .subcommand(Command::new("setup").about("Create the topics and the bucket that are missing, then exit").arg(partitions))
         .subcommand(Command::new("health").about("Ask the running process whether it is ready: 0 yes, 1 no and why"))
         .subcommand(Command::new(trial::SUBCOMMAND).about("Work on one suspect record for the process that starts it").hide(true))
+        .subcommand(replay_command())
         .disable_help_subcommand(true)
         .args(SETTINGS.iter().map(arg))
 }
@@ -233,5 +309,22 @@ mod tests {
         for args in [["downloader", "--kafka-broker=x"], ["downloader", "replicate"]] {
             assert_eq!(command().try_get_matches_from(args).expect_err("refused").exit_code(), 2);
         }
+        for bad in ["--code=nonsense", "--code=broker_unavailable", "--rate=0", "--since=yesterday", "--since=", "x"] {
+            let error = command().try_get_matches_from(["downloader", "replay", bad]).expect_err(bad);
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn replay_takes_codes_a_time_and_a_rate() {
+        let line = "downloader replay --code not_json --code=id_out_of_range --since 1970-01-01T00:00:02Z --rate 5";
+        let matches = command().try_get_matches_from(line.split(' ')).expect("parses");
+        let (_, given) = matches.subcommand().expect("replay");
+        let Request { codes, since_ms, dry_run, per_second } = request(given);
+        assert_eq!(codes, [Code::NotJson, Code::IdOutOfRange]);
+        assert_eq!((since_ms, dry_run, per_second), (Some(2_000), false, Some(5)));
+        let now = since("0s").expect("a duration");
+        let before = now - since("90m").expect("a duration");
+        assert!((5_399_000..=5_400_000).contains(&before), "{before}");
     }
 }

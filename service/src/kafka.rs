@@ -8,6 +8,7 @@ mod commit;
 mod committed;
 mod consumer;
 mod dead_letters;
+mod dead_log;
 mod headers;
 mod intake;
 mod producer;
@@ -16,5 +17,6 @@ pub mod setup;
 
 pub(crate) use client::refused;
 pub use consumer::{Consumer, Drained};
+pub use dead_log::{DeadLog, Inscription, Letter, Place, Source, Unreadable};
 pub use intake::{Delivery, Sizes};
 pub use producer::{AckedOutcome, ProduceError, Producer};

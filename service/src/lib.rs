@@ -33,6 +33,7 @@ pub mod image;
 pub mod kafka;
 pub mod observe;
 pub mod progress;
+pub mod replay;
 pub mod store;
 pub mod task;
 pub mod trial;

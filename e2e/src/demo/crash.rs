@@ -13,8 +13,9 @@ use crate::expect::eventually;
 use crate::ledger::Verdict;
 use crate::origin::Gate;
 
-/// Fetches that are held: half of what the downloader takes at once, so that the rest goes on.
-const HELD: usize = 8;
+/// Fetches that are held: fewer than half of what the downloader takes at once. One server, and here is only one, may
+/// hold no more than half of that, and the rest goes on.
+const HELD: usize = 6;
 
 /// Works, kills, works on with an heir: when the last record was finished, and how many may be rerun.
 pub(super) async fn run(work: &Work, stack: &Stack) -> anyhow::Result<(Instant, usize)> {

@@ -92,6 +92,12 @@ impl Broker {
         }
     }
 
+    /// Takes back what [`Broker::fail_next`] asked for and has not happened.
+    pub fn fail_no_more(&self, api: Api) {
+        // SAFETY: the pointer is valid as long as the cluster.
+        unsafe { c::rd_kafka_mock_clear_request_errors(self.0.pointer, api as i16) };
+    }
+
     /// Answers every request later by this much.
     pub fn delay(&self, by: Duration) {
         let millis = i32::try_from(by.as_millis()).unwrap_or(i32::MAX);

@@ -13,7 +13,7 @@ use downloader::drain::Exit;
 use downloader::observe::health;
 use downloader::observe::telemetry::{self, Telemetry};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,19 @@ pub struct Child {
     pid: Pid,
     health: std::net::SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
-    reading: JoinHandle<()>,
+    reading: JoinHandle<((), ())>,
+}
+
+/// Reads lines into `log` until there are no more.
+async fn keep(output: impl AsyncRead + Unpin, log: &Mutex<Vec<String>>) {
+    let mut output = BufReader::new(output).lines();
+    while let Ok(Some(line)) = output.next_line().await {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == LINES_MAX {
+            log.drain(..LINES_MAX / 2);
+        }
+        log.push(line);
+    }
 }
 
 impl Child {
@@ -72,6 +84,14 @@ impl Child {
     /// # Errors
     /// The process cannot be started.
     pub fn start(program: &Path, stack: &Stack, changes: &[(&str, &str)]) -> anyhow::Result<Child> {
+        Child::start_with(program, stack, &[], changes)
+    }
+
+    /// As [`Child::start`], with arguments: a subcommand and its options. What it prints is in the log too.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn start_with(program: &Path, stack: &Stack, args: &[&str], changes: &[(&str, &str)]) -> anyhow::Result<Child> {
         let mut settings: HashMap<String, String> =
             stack.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let health = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -80,29 +100,22 @@ impl Child {
         let passed_on = PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut process = Command::new(program)
             .arg0(NAME)
+            .args(args)
             .env_clear()
             .envs(passed_on)
             .envs(settings)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("start {} as the downloader", program.display()))?;
         let pid = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).context("read the child's id")?;
         let output = process.stderr.take().context("read the child's log")?;
+        let printed = process.stdout.take().context("read what the child prints")?;
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = log.clone();
-        let reading = tokio::spawn(async move {
-            let mut output = BufReader::new(output).lines();
-            while let Ok(Some(line)) = output.next_line().await {
-                let mut log = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                if log.len() == LINES_MAX {
-                    log.drain(..LINES_MAX / 2);
-                }
-                log.push(line);
-            }
-        });
+        let reading = tokio::spawn(async move { tokio::join!(keep(output, &lines), keep(printed, &lines)) });
         Ok(Child { process, pid, health, log, reading })
     }
 

@@ -8,6 +8,7 @@ mod effects;
 mod ending;
 mod outage;
 mod pictures;
+mod replay;
 mod trial;
 
 use std::ops::Deref;

@@ -120,6 +120,23 @@ pub(super) fn consumer(settings: &Settings) -> ClientConfig {
     config
 }
 
+/// A consumer that reads a topic from end to end, outside of any group: it has the group's name, because the client wants
+/// one, and never joins.
+pub(super) fn reader(settings: &Settings) -> ClientConfig {
+    let mut config = common(settings);
+    add(&mut config, &settings.kafka_properties, &[PRODUCER_ONLY, CLASSIC_ONLY, KIP848_ONLY]);
+    config
+        .set("group.id", &settings.kafka_consumer_group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.queue.backoff.ms", "20");
+    config
+}
+
 /// The producer: idempotent, every in-sync replica acknowledges, and gives up well before a drain must end.
 pub(super) fn producer(settings: &Settings) -> ClientConfig {
     let mut config = common(settings);
@@ -178,6 +195,7 @@ mod tests {
         for protocol in ["classic", "consumer"] {
             let settings = settings("", protocol);
             consumer(&settings).create::<BaseConsumer>().expect("a consumer");
+            reader(&settings).create::<BaseConsumer>().expect("a reader");
             producer(&settings).create::<BaseProducer>().expect("a producer");
         }
     }

@@ -1,14 +1,23 @@
-//! What is not a task goes here whole: bytes, key and headers as they came, and where it came from.
+//! What is not a task goes here whole: bytes, key and headers as they came, and where it came from. And the way back.
+//!
+//! Both ways end with the broker's acknowledgement. If we are killed before it, the record's offset is uncommitted and it
+//! is buried again (the letters name the same record), or the letter is still in its topic.
 
-use rdkafka::message::{Headers, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::headers::with_text;
+use super::dead_log::{Letter, Source};
+use super::headers::{text, with_text, without};
 use super::intake::Delivery;
 use super::producer::{AckedOutcome, ProduceError, Producer};
 use crate::error::Code;
 use crate::store::hex;
+
+/// Headers of these names are ours: a stranger's are left out, so that nobody speaks for us.
+pub(super) const RESERVED: &str = "dead.";
+/// Headers with which a letter went back to its topic. If it dies again they stay with it and say so.
+pub(super) const RESERVED_BACK: &str = "replay.";
 
 impl Producer {
     /// Publishes the record itself to the topic of dead letters and waits for the acknowledgement. What is too large for
@@ -24,7 +33,7 @@ impl Producer {
         delivery.leased().await;
         let payload = delivery.payload.as_deref();
         let key = delivery.key.as_deref();
-        let own = self.own_headers(delivery, code);
+        let own = own_headers(&self.input_topic, delivery, code);
         let whole = with_all(foreign(delivery), &own);
         match self.produce(&self.dead_topic, key, payload, whole.clone()).await {
             Err(ProduceError::TooLarge { .. }) => {}
@@ -44,25 +53,62 @@ impl Producer {
         self.produce(&self.dead_topic, None, None, least).await
     }
 
-    /// Where the record came from, and why it is here.
-    fn own_headers(&self, delivery: &Delivery, code: Code) -> [(&'static str, String); 6] {
-        let ticket = delivery.ticket;
-        [
-            ("dead.topic", self.input_topic.clone()),
-            ("dead.partition", ticket.partition.to_string()),
-            ("dead.offset", ticket.offset.to_string()),
-            ("dead.timestamp", delivery.timestamp_ms.map_or_else(String::new, |ms| ms.to_string())),
-            ("dead.code", code.as_str().to_owned()),
-            ("dead.attempts", "1".to_owned()),
-        ]
+    /// Writes the record of a dead letter to the topic of tasks again, for the record `source` that has died `deaths`
+    /// times, and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// It was not acknowledged; it may have been written all the same.
+    ///
+    /// # Cancel safety
+    /// As for [`Producer::send`].
+    pub async fn put_back(&self, letter: &Letter, source: Source, deaths: u32) -> Result<(), ProduceError> {
+        let headers = restored(&letter.headers, source, deaths);
+        self.produce(&self.input_topic, letter.key.as_deref(), letter.payload.as_deref(), headers).await.map(drop)
     }
+}
+
+/// Where the record came from, and why it is here.
+fn own_headers(topic: &str, delivery: &Delivery, code: Code) -> [(&'static str, String); 6] {
+    let ticket = delivery.ticket;
+    [
+        ("dead.topic", topic.to_owned()),
+        ("dead.partition", ticket.partition.to_string()),
+        ("dead.offset", ticket.offset.to_string()),
+        ("dead.timestamp", time(delivery.timestamp_ms)),
+        ("dead.code", code.as_str().to_owned()),
+        ("dead.attempts", deaths_before(delivery).saturating_add(1).to_string()),
+    ]
+}
+
+/// How often the record had died when `downloader replay` put it back.
+fn deaths_before(delivery: &Delivery) -> u32 {
+    let said = delivery.headers.as_ref().and_then(|headers| text(headers, "replay.attempts"));
+    said.and_then(|said| said.parse().ok()).unwrap_or(0)
 }
 
 /// The record's own headers, in their order.
 fn foreign(delivery: &Delivery) -> OwnedHeaders {
-    delivery.headers.iter().flat_map(Headers::iter).fold(OwnedHeaders::new(), OwnedHeaders::insert)
+    delivery.headers.as_ref().map_or_else(OwnedHeaders::new, |headers| without(headers, &[RESERVED]))
+}
+
+/// The headers of a letter's record, and which record it is: the first, however often it went back since.
+fn restored(letter: &OwnedHeaders, source: Source, deaths: u32) -> OwnedHeaders {
+    let back = [
+        ("replay.partition", source.partition.to_string()),
+        ("replay.offset", source.offset.to_string()),
+        ("replay.timestamp", time(source.timestamp_ms)),
+        ("replay.attempts", deaths.to_string()),
+    ];
+    with_all(without(letter, &[RESERVED, RESERVED_BACK]), &back)
+}
+
+fn time(ms: Option<i64>) -> String {
+    ms.map_or_else(String::new, |ms| ms.to_string())
 }
 
 fn with_all(headers: OwnedHeaders, texts: &[(&'static str, String)]) -> OwnedHeaders {
     texts.iter().fold(headers, |headers, (key, value)| with_text(headers, key, value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,11 @@
-//! Record headers: the trace context in and out, and where an outcome comes from.
+//! Record headers: the trace context in and out, where an outcome comes from, and those of strangers as they are.
+
+use std::ffi::CStr;
+use std::ptr;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector};
+use rdkafka::bindings as c;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use tracing::Span;
 
@@ -13,12 +17,12 @@ struct TraceHeaders<'a>(&'a OwnedHeaders);
 
 impl Extractor for TraceHeaders<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        let last = self.0.iter().filter(|header| header.key.eq_ignore_ascii_case(key)).last()?;
-        std::str::from_utf8(last.value?).ok()
+        let (_, value) = all(self.0).filter(|(name, _)| name.eq_ignore_ascii_case(key.as_bytes())).last()?;
+        std::str::from_utf8(value?).ok()
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.iter().map(|header| header.key).collect()
+        all(self.0).filter_map(|(name, _)| std::str::from_utf8(name).ok()).collect()
     }
 }
 
@@ -50,6 +54,48 @@ pub(super) fn with_text(headers: OwnedHeaders, key: &str, value: &str) -> OwnedH
     headers.insert(Header { key, value: Some(value) })
 }
 
+/// Every header as it is, in order. rdkafka's own iterator panics where a name is not UTF-8, and anybody who may write a
+/// record chooses its names.
+pub(super) fn all(headers: &OwnedHeaders) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    (0..headers.count()).map_while(|index| {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the list lives as long as its borrow; the three places outlive the call.
+        let result = unsafe { c::rd_kafka_header_get_all(native(headers), index, &mut name, &mut value, &mut size) };
+        if result != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        // SAFETY: librdkafka ends every name with a zero byte, and both name and value belong to the list.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        // SAFETY: as above; a value that is not null has this size.
+        let value = (!value.is_null()).then(|| unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) });
+        Some((name, value))
+    })
+}
+
+/// The last text under this name; `None` also where its value is null or not UTF-8.
+pub(super) fn text<'a>(headers: &'a OwnedHeaders, name: &str) -> Option<&'a str> {
+    let (_, value) = all(headers).filter(|(found, _)| *found == name.as_bytes()).last()?;
+    std::str::from_utf8(value?).ok()
+}
+
+/// `headers` without those whose names begin with one of `prefixes`; the others byte for byte and in their order.
+pub(super) fn without(headers: &OwnedHeaders, prefixes: &[&str]) -> OwnedHeaders {
+    let rest = headers.clone();
+    for (name, _) in all(headers).filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes())))
+    {
+        // A name that is there twice goes with the first call, so that the second finds nothing.
+        let Ok(name) = std::ffi::CString::new(name) else { continue };
+        // SAFETY: `rest` is ours alone; the name is read within the call.
+        unsafe { c::rd_kafka_header_remove(native(&rest).cast_mut(), name.as_ptr()) };
+    }
+    rest
+}
+
+/// librdkafka's own list: rdkafka's borrowed form is that list under another type.
+fn native(headers: &OwnedHeaders) -> *const c::rd_kafka_headers_t {
+    ptr::from_ref(headers.as_borrowed()).cast()
+}
+
 /// Which record an outcome answers, in which attempt, and who worked on it.
 pub(super) fn source(topic: &str, ticket: Ticket, attempt: u32, run_id: &str) -> OwnedHeaders {
     let headers = with_text(OwnedHeaders::new(), "source.topic", topic);
@@ -60,32 +106,4 @@ pub(super) fn source(topic: &str, ticket: Ticket, attempt: u32, run_id: &str) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry::trace::TraceContextExt;
-
-    use super::*;
-
-    const FIRST: &str = "00-11111111111111111111111111111111-1111111111111111-01";
-    const SECOND: &str = "00-22222222222222222222222222222222-2222222222222222-03";
-
-    fn header<'a>(key: &'a str, value: Option<&'a [u8]>) -> Header<'a, &'a [u8]> {
-        Header { key, value }
-    }
-
-    #[test]
-    fn the_last_traceparent_counts_and_flags_beyond_sampled_are_fine() {
-        let headers = OwnedHeaders::new()
-            .insert(header("traceparent", Some(FIRST.as_bytes())))
-            .insert(header("Traceparent", Some(SECOND.as_bytes())));
-        let context = trace_context(Some(&headers));
-        assert_eq!(context.span().span_context().trace_id().to_string(), "22222222222222222222222222222222");
-    }
-
-    #[test]
-    fn unreadable_trace_headers_mean_no_trace() {
-        for value in [None, Some(&b"\xff\xfe"[..]), Some(b"garbage"), Some(b"")] {
-            let headers = OwnedHeaders::new().insert(header("traceparent", value));
-            assert!(!trace_context(Some(&headers)).span().span_context().is_valid(), "{value:?}");
-        }
-    }
-}
+pub(super) mod tests;

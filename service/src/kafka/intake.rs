@@ -6,9 +6,8 @@
 
 mod delivery;
 mod queue;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,10 +20,11 @@ pub use delivery::Delivery;
 use super::commit::Commits;
 use crate::flow::hosts::HostKey;
 use crate::observe::metrics::Metrics;
-use crate::progress::{Care, Commit, Epoch, Found, Progress, Received, START_NOTHING_AT};
+use crate::progress::{Care, Commit, Epoch, Found, Progress, Received};
 use crate::task::Ticket;
 use delivery::Share;
 use queue::Queue;
+use state::State;
 
 /// Bytes of records that wait here, over all partitions; each may hold its share.
 const WAITING_BYTES_MAX: usize = 16 << 20;
@@ -33,8 +33,6 @@ const WAITING_RECORDS_MAX: usize = 2048;
 /// After a streak of unclean ends half of the parallel tasks run for this long: what killed the process may have been
 /// several records at once.
 const CAUTIOUS_FOR: Duration = Duration::from_secs(60);
-/// Jumps in the offsets that wait for the broker to say where the log begins.
-const JUMPS_MAX: usize = 1024;
 
 /// Received records and the progress of their partitions.
 #[derive(Debug)]
@@ -45,33 +43,6 @@ pub(super) struct Intake {
     leased: Notify,
     commits: Commits,
     metrics: Metrics,
-}
-
-#[derive(Debug)]
-struct State {
-    progress: Progress,
-    waiting: BTreeMap<i32, Queue>,
-    ended: HashMap<i32, CancellationToken>,
-    /// The end of each partition's log, as the broker last said.
-    log_end: HashMap<i32, i64>,
-    jumps: Vec<Jump>,
-    paused: BTreeSet<i32>,
-    served_last: i32,
-    closed: bool,
-    parallel: usize,
-    running: usize,
-    running_by_host: HashMap<HostKey, usize>,
-    cautious_until: Option<Instant>,
-}
-
-/// Offsets that did not come: they never existed, or retention took them.
-#[derive(Debug)]
-struct Jump {
-    partition: i32,
-    from: i64,
-    to: i64,
-    /// Of these, unfinished as far as is known.
-    open: u64,
 }
 
 /// Numbers for the gauges.
@@ -96,20 +67,7 @@ pub struct Sizes {
 impl Intake {
     /// Owns nothing yet; at most `parallel` records run at once.
     pub(super) fn new(progress: Progress, parallel: usize, commits: Commits, metrics: Metrics) -> Intake {
-        let state = State {
-            progress,
-            waiting: BTreeMap::new(),
-            ended: HashMap::new(),
-            log_end: HashMap::new(),
-            jumps: Vec::new(),
-            paused: BTreeSet::new(),
-            served_last: -1,
-            closed: false,
-            parallel,
-            running: 0,
-            running_by_host: HashMap::new(),
-            cautious_until: None,
-        };
+        let state = State::new(progress, parallel);
         Intake { state: Mutex::new(state), may_start: Notify::new(), leased: Notify::new(), commits, metrics }
     }
 
@@ -416,70 +374,6 @@ impl Intake {
     /// Received and unfinished, for the log of an end that could not close everything.
     pub(super) fn open_records(&self) -> Vec<(i32, i64)> {
         self.lock().progress.open_records().collect()
-    }
-}
-
-impl State {
-    fn end(&mut self, partition: i32) -> Option<Commit> {
-        self.forget(partition);
-        self.log_end.remove(&partition);
-        self.progress.unassigned(partition)
-    }
-
-    /// Cancels what runs and drops what waits.
-    fn forget(&mut self, partition: i32) {
-        if let Some(ended) = self.ended.remove(&partition) {
-            ended.cancel();
-        }
-        self.waiting.remove(&partition);
-        self.paused.remove(&partition);
-        self.jumps.retain(|jump| jump.partition != partition);
-    }
-
-    /// The oldest record of the next partition in turn.
-    fn take(&mut self, now: Instant) -> Option<(Delivery, Care)> {
-        if self.progress.finished_uncommitted() >= START_NOTHING_AT {
-            return None;
-        }
-        let half = (self.parallel / 2).max(1);
-        if self.cautious_until.is_some_and(|until| now < until) && self.running >= half {
-            return None;
-        }
-        let (progress, by_host) = (&self.progress, &self.running_by_host);
-        let full = |host: &HostKey| by_host.get(host).is_some_and(|running| *running >= half);
-        let may = |partition: i32, offset: i64| progress.may_start(partition, offset, now)?.ok();
-        let turn = self.served_last.saturating_add(1);
-        let in_turn = [(Included(turn), Unbounded), (Unbounded, Excluded(turn))];
-        let taken = in_turn.into_iter().find_map(|partitions| {
-            let mut queues = self.waiting.range_mut(partitions);
-            queues.find_map(|(partition, queue)| queue.take(|offset| may(*partition, offset), full))
-        })?;
-        let Ticket { partition, offset, .. } = taken.0.ticket;
-        self.served_last = partition;
-        self.progress.started(partition, offset);
-        Some(taken)
-    }
-
-    fn note_jump(&mut self, partition: i32, offset: i64) {
-        let Some(expected) = self.progress.received_next(partition) else { return };
-        let open = self.progress.open_within(partition, expected, offset);
-        if open > 0 && self.jumps.len() < JUMPS_MAX {
-            self.jumps.push(Jump { partition, from: expected, to: offset, open });
-        }
-    }
-
-    /// Of the offsets that did not come, those that the log has lost because it begins later now.
-    fn expired(&mut self, partition: i32, log_start: i64) -> u64 {
-        let mut expired = 0;
-        self.jumps.retain(|jump| {
-            if jump.partition != partition {
-                return true;
-            }
-            let lost = log_start.min(jump.to).saturating_sub(jump.from).max(0);
-            expired += lost.unsigned_abs().min(jump.open);
-            false
-        });
-        expired
     }
 }
 

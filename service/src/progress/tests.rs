@@ -249,7 +249,7 @@ impl World {
         let owner = self.owner();
         let mut received = owner.progress.received(PARTITION, offset, Some(written_ms)).expect("open");
         if received.is_err() {
-            owner.inherited_open = Box::default();
+            *owner.inherited_open = Known::default();
             received = owner.progress.received(PARTITION, offset, Some(written_ms)).expect("open");
         }
         match received.expect("said once") {
@@ -440,9 +440,7 @@ impl World {
         let cut: Vec<i64> = self.log.keys().rev().take(records).copied().collect();
         let Some(&end) = cut.last() else { return };
         let known = self.known();
-        if known.next <= end && known.end > end
-            || cut.iter().any(|offset| self.finished.contains(offset)) && known.next <= end
-        {
+        if known.next <= end && (known.end > end || cut.iter().any(|offset| self.finished.contains(offset))) {
             return;
         }
         for offset in cut {
@@ -480,7 +478,7 @@ impl World {
             (owner.running, owner.waiting, owner.deaths, owner.finished) = Default::default();
             (owner.next, owner.heard) = (0, false);
             owner.under_way.clear();
-            owner.inherited_open = Box::default();
+            *owner.inherited_open = Known::default();
         } else {
             self.crash();
         }

@@ -111,7 +111,7 @@ fn ten_thousand_of_a_hundred_thousand_fit() {
     let mut unfinished: Vec<i64> = (0..100_000)
         .filter(|offset| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *offset == 0 || (random >> 33) % 10 == 0
+            *offset == 0 || (random >> 33).is_multiple_of(10)
         })
         .collect();
     unfinished.truncate(10_000);

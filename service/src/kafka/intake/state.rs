@@ -1,0 +1,124 @@
+//! The intake's state, changed under its lock: what waits, what runs, and whose turn it is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::Delivery;
+use super::queue::Queue;
+use crate::flow::hosts::HostKey;
+use crate::progress::{Care, Commit, Progress, START_NOTHING_AT};
+use crate::task::Ticket;
+
+/// Jumps in the offsets that wait for the broker to say where the log begins.
+const JUMPS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) progress: Progress,
+    pub(super) waiting: BTreeMap<i32, Queue>,
+    pub(super) ended: HashMap<i32, CancellationToken>,
+    /// The end of each partition's log, as the broker last said.
+    pub(super) log_end: HashMap<i32, i64>,
+    jumps: Vec<Jump>,
+    pub(super) paused: BTreeSet<i32>,
+    pub(super) served_last: i32,
+    pub(super) closed: bool,
+    pub(super) parallel: usize,
+    pub(super) running: usize,
+    pub(super) running_by_host: HashMap<HostKey, usize>,
+    pub(super) cautious_until: Option<Instant>,
+}
+
+/// Offsets that did not come: they never existed, or retention took them.
+#[derive(Debug)]
+struct Jump {
+    partition: i32,
+    from: i64,
+    to: i64,
+    /// Of these, unfinished as far as is known.
+    open: u64,
+}
+
+impl State {
+    pub(super) fn new(progress: Progress, parallel: usize) -> State {
+        State {
+            progress,
+            waiting: BTreeMap::new(),
+            ended: HashMap::new(),
+            log_end: HashMap::new(),
+            jumps: Vec::new(),
+            paused: BTreeSet::new(),
+            served_last: -1,
+            closed: false,
+            parallel,
+            running: 0,
+            running_by_host: HashMap::new(),
+            cautious_until: None,
+        }
+    }
+
+    pub(super) fn end(&mut self, partition: i32) -> Option<Commit> {
+        self.forget(partition);
+        self.log_end.remove(&partition);
+        self.progress.unassigned(partition)
+    }
+
+    /// Cancels what runs and drops what waits.
+    pub(super) fn forget(&mut self, partition: i32) {
+        if let Some(ended) = self.ended.remove(&partition) {
+            ended.cancel();
+        }
+        self.waiting.remove(&partition);
+        self.paused.remove(&partition);
+        self.jumps.retain(|jump| jump.partition != partition);
+    }
+
+    /// The oldest record of the next partition in turn.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(Delivery, Care)> {
+        if self.progress.finished_uncommitted() >= START_NOTHING_AT {
+            return None;
+        }
+        let half = (self.parallel / 2).max(1);
+        if self.cautious_until.is_some_and(|until| now < until) && self.running >= half {
+            return None;
+        }
+        let (progress, by_host) = (&self.progress, &self.running_by_host);
+        let full = |host: &HostKey| by_host.get(host).is_some_and(|running| *running > half);
+        let may = |partition: i32, offset: i64| progress.may_start(partition, offset, now)?.ok();
+        let turn = self.served_last.saturating_add(1);
+        let in_turn = [(Included(turn), Unbounded), (Unbounded, Excluded(turn))];
+        let taken = in_turn.into_iter().find_map(|partitions| {
+            let mut queues = self.waiting.range_mut(partitions);
+            queues.find_map(|(partition, queue)| queue.take(|offset| may(*partition, offset), full))
+        })?;
+        let Ticket { partition, offset, .. } = taken.0.ticket;
+        self.served_last = partition;
+        self.progress.started(partition, offset);
+        Some(taken)
+    }
+
+    pub(super) fn note_jump(&mut self, partition: i32, offset: i64) {
+        let Some(expected) = self.progress.received_next(partition) else { return };
+        let open = self.progress.open_within(partition, expected, offset);
+        if open > 0 && self.jumps.len() < JUMPS_MAX {
+            self.jumps.push(Jump { partition, from: expected, to: offset, open });
+        }
+    }
+
+    /// Of the offsets that did not come, those that the log has lost because it begins later now.
+    pub(super) fn expired(&mut self, partition: i32, log_start: i64) -> u64 {
+        let mut expired = 0;
+        self.jumps.retain(|jump| {
+            if jump.partition != partition {
+                return true;
+            }
+            let lost = log_start.min(jump.to).saturating_sub(jump.from).max(0);
+            expired += lost.unsigned_abs().min(jump.open);
+            false
+        });
+        expired
+    }
+}
