@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::config::Settings;
 use crate::flow::hosts::Hosts;
-use crate::flow::limits::{ByteBudget, Reservation};
+use crate::flow::limits::{ByteBudget, Fetches, Reservation};
 use clock::{Clock, Elapsed, Timeouts};
 use hop::{Answer, Rules};
 use resolver::Resolver;
@@ -37,6 +37,7 @@ const REDIRECTS_MAX: usize = 3;
 pub struct Fetcher {
     client: reqwest::Client,
     hosts: Hosts,
+    fetches: Fetches,
     budget: ByteBudget,
     rules: Rules,
     timeouts: Timeouts,
@@ -93,7 +94,8 @@ impl Fetcher {
         let resolver = Resolver::new(&settings.fetch_allow_cidrs, timeouts.resolve);
         let client = client::build(resolver, &timeouts).context("prepare to fetch")?;
         let rules = Rules { allowed: settings.fetch_allow_cidrs.clone(), ports: settings.fetch_allow_ports.clone() };
-        Ok(Fetcher { client, hosts, budget, rules, timeouts, bytes_max: settings.source_bytes_max })
+        let fetches = Fetches::default();
+        Ok(Fetcher { client, hosts, fetches, budget, rules, timeouts, bytes_max: settings.source_bytes_max })
     }
 
     /// Fetches what `url` names.
@@ -108,7 +110,8 @@ impl Fetcher {
         let mut clock = Clock::new(self.timeouts.total);
         let mut url = url.clone();
         for redirects_left in (0..=REDIRECTS_MAX).rev() {
-            let _place = self.hosts.enter(&url).await;
+            let _at_host = self.hosts.enter(&url).await;
+            let _place = self.fetches.enter().await;
             let response = self.get(&url, &mut clock).await?;
             let status = response.status();
             debug!(url = %shown(&url), status = status.as_u16(), "answered");

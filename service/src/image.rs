@@ -13,6 +13,7 @@ mod size;
 mod thumbnail;
 
 use std::num::NonZero;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -81,6 +82,11 @@ impl Pool {
             pixels_max: settings.source_pixels_max,
             edge: settings.thumbnail_edge_px,
         })
+    }
+
+    /// How long the decoder that has worked longest has been at it.
+    pub fn longest_work(&self) -> Duration {
+        self.workers.longest()
     }
 
     /// Makes the thumbnail of `source`.

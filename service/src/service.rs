@@ -20,11 +20,12 @@ use crate::kafka::{Consumer, Delivery, Producer};
 use crate::observe::health::{self, Health};
 use crate::observe::metrics::{Gauges, Metrics};
 use crate::pipeline::{Pipeline, Workshop};
-use crate::store::Store;
 use crate::trial::Bench;
 
 /// How often readiness asks the store.
 const STORE_CHECK_EVERY: Duration = Duration::from_secs(10);
+/// A decoder that has worked on one picture for longer is stuck: the largest allowed takes a few seconds.
+const DECODE_MAX: Duration = Duration::from_secs(120);
 /// So many final failures of a Kafka client within this time end the process: being restarted may help, or a person.
 const FAILURES_MAX: usize = 3;
 const FAILURES_WITHIN: Duration = Duration::from_secs(60);
@@ -44,7 +45,6 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
     let decode_budget = ByteBudget::new(settings.decode_bytes_max);
     let pool = Pool::new(settings, decode_budget.clone()).context("start the decoders")?;
     let workshop = Workshop::new(settings, source_budget.clone(), pool, &health, metrics.clone())?;
-    let store = workshop.store.clone();
     let pipeline = Arc::new(Pipeline {
         workshop,
         bench: Bench::new(settings),
@@ -66,7 +66,7 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
     let serving = CancellationToken::new();
     tokio::spawn(health::serve(listener, health.clone(), metrics.clone(), serving.clone()));
     let _ends_with_us = serving.drop_guard();
-    tokio::spawn(watch_store(store, pipeline.workshop.store_breaker.clone(), health.clone(), stop.clone()));
+    tokio::spawn(watch(pipeline.clone(), health.clone(), stop.clone()));
 
     let (mut tasks, mut exit) = (JoinSet::new(), Exit::Drained);
     let permits = Arc::new(Semaphore::new(settings.parallel_operations));
@@ -184,14 +184,17 @@ fn give_up(panic: &JoinError) {
     error!(%panic, "a task panicked outside the decoder; ending, so that its record is not passed over");
 }
 
-/// Readiness asks the store itself, so that a process without work knows too.
-async fn watch_store(store: Store, breaker: Breaker, health: Health, stop: CancellationToken) {
+/// Readiness asks the store itself, so that a process without work knows too; and a decoder that does not come to its
+/// end is what no deadline of a task can stop.
+async fn watch(pipeline: Arc<Pipeline>, health: Health, stop: CancellationToken) {
+    let workshop = &pipeline.workshop;
     loop {
         // While the breaker is open its probes know better.
-        if breaker.is_closed() {
-            let result = store.check().await.map_err(|error| error.to_string());
+        if workshop.store_breaker.is_closed() {
+            let result = workshop.store.check().await.map_err(|error| error.to_string());
             health.dependency(Dependency::Store, result);
         }
+        health.overdue_task(workshop.pool.longest_work() > DECODE_MAX);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(STORE_CHECK_EVERY) => {}

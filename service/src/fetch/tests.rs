@@ -63,6 +63,7 @@ impl Setup {
         let held = fetched.as_ref().map_or(0, |source| length(source.bytes()).div_ceil(1024) * 1024);
         assert_eq!(self.budget.held(), held, "bytes reserved after {url}");
         assert!(self.hosts.is_empty(), "a host's share is held after {url}");
+        assert_eq!(self.fetcher.fetches.held(), 0, "a place is held after {url}");
         fetched
     }
 

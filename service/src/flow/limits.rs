@@ -1,7 +1,7 @@
 //! Every budget of the process, and the order in which they are taken.
 //!
-//! Order: task, host, source bytes, decode bytes. Whoever holds one waits only for later ones, so nothing deadlocks.
-//! A host's share is given back before the next hop is asked for; bytes are held until both objects are stored. They are
+//! Order: task, host, fetch, source bytes, decode bytes. Whoever holds one waits only for later ones, so nothing
+//! deadlocks. A host's share and the fetch are given back before the next hop is asked for; bytes are held until both objects are stored. They are
 //! counted once: decoder and store share them, without a copy. Where a stored original is read back, what was fetched is
 //! given back before the stored bytes are reserved, so that nobody holds source bytes and waits for more of them.
 
@@ -11,6 +11,46 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes are counted in whole KiB: a semaphore hands out at most 2^32 permits at once.
 const UNIT: u64 = 1024;
+
+/// Requests under way at once, over all hosts: a connection takes up to 0.4 MiB for what has arrived and was not read, and
+/// more with TLS, whatever an origin declares. With more tasks than that the others wait, which costs little.
+const FETCHES_MAX: usize = 256;
+
+/// Places for requests, from the connection to the last byte of the body.
+#[derive(Clone, Debug)]
+pub struct Fetches {
+    places: Arc<Semaphore>,
+}
+
+/// One request's place; dropping it lets the next one begin.
+#[derive(Debug)]
+pub struct FetchPlace {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for Fetches {
+    fn default() -> Fetches {
+        Fetches { places: Arc::new(Semaphore::new(FETCHES_MAX)) }
+    }
+}
+
+impl Fetches {
+    /// Waits for a place. First come, first served.
+    ///
+    /// # Cancel safety
+    /// Safe: no place is taken until it returns; the turn in the queue is lost.
+    pub async fn enter(&self) -> FetchPlace {
+        match self.places.clone().acquire_owned().await {
+            Ok(permit) => FetchPlace { _permit: permit },
+            Err(_closed) => std::future::pending().await,
+        }
+    }
+
+    /// Requests under way.
+    pub fn held(&self) -> usize {
+        FETCHES_MAX - self.places.available_permits().min(FETCHES_MAX)
+    }
+}
 
 /// A budget in bytes that many tasks share.
 #[derive(Clone, Debug)]
@@ -78,6 +118,21 @@ fn units(bytes: u64) -> u32 {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn so_many_requests_are_under_way_and_no_more() {
+        let fetches = Fetches::default();
+        let mut held: Vec<FetchPlace> = Vec::new();
+        while held.len() < FETCHES_MAX {
+            held.push(fetches.enter().await);
+        }
+        assert_eq!(fetches.held(), FETCHES_MAX);
+        tokio::task::yield_now().await;
+        let mut next = Box::pin(fetches.enter());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        held.pop();
+        assert!(futures_util::poll!(&mut next).is_ready());
+    }
 
     #[tokio::test]
     async fn bytes_come_back_when_a_reservation_shrinks_or_ends() {

@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,8 @@ type Work = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Debug)]
 pub(super) struct Workers {
     queue: mpsc::Sender<Work>,
+    /// When each thread began what it does now.
+    began: Arc<Mutex<Vec<Option<Instant>>>>,
 }
 
 /// The work panicked.
@@ -30,16 +33,25 @@ impl Workers {
         // What waits in the queue holds its reservation, so that few places are enough to keep every thread busy.
         let (queue, work) = mpsc::channel::<Work>(count.max(1));
         let work = Arc::new(Mutex::new(work));
-        for _ in 0..count.max(1) {
-            let work = Arc::clone(&work);
+        let began = Arc::new(Mutex::new(vec![None; count.max(1)]));
+        for thread in 0..count.max(1) {
+            let (work, began) = (Arc::clone(&work), Arc::clone(&began));
             let run = move || {
                 while let Some(next) = next(&work) {
+                    note(&began, thread, Some(Instant::now()));
                     next();
+                    note(&began, thread, None);
                 }
             };
             thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(run).context("start a thread for pictures")?;
         }
-        Ok(Workers { queue })
+        Ok(Workers { queue, began })
+    }
+
+    /// How long the longest piece of work has been under way.
+    pub(super) fn longest(&self) -> Duration {
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.iter().flatten().map(Instant::elapsed).max().unwrap_or_default()
     }
 
     /// Has `work` done by the next free thread.
@@ -62,6 +74,12 @@ impl Workers {
         });
         self.queue.send(piece).await.map_err(|_closed| Panicked)?;
         answer.await.map_err(|_dropped| Panicked)
+    }
+}
+
+fn note(began: &Mutex<Vec<Option<Instant>>>, thread: usize, at: Option<Instant>) {
+    if let Some(noted) = began.lock().unwrap_or_else(PoisonError::into_inner).get_mut(thread) {
+        *noted = at;
     }
 }
 
@@ -90,6 +108,26 @@ mod tests {
         let workers = Workers::start(2).expect("threads");
         let name = workers.run(|| thread::current().name().map(str::to_owned)).await.expect("done");
         assert_eq!(name.as_deref(), Some(THREAD_NAME));
+    }
+
+    #[tokio::test]
+    async fn work_that_does_not_end_is_noticed() {
+        let workers = Workers::start(2).expect("threads");
+        assert_eq!(workers.longest(), Duration::ZERO);
+        let (release, held) = std_mpsc::channel::<()>();
+        let (begin, begun) = oneshot::channel();
+        let stuck = tokio::spawn({
+            let workers = workers.clone();
+            async move { workers.run(move || begin.send(()).is_ok() && held.recv().is_ok()).await }
+        });
+        begun.await.expect("a thread is busy");
+        assert!(workers.longest() > Duration::ZERO);
+        release.send(()).expect("somebody waits");
+        assert_eq!(stuck.await.expect("no panic"), Ok(true));
+        // The answer comes a moment before the thread says that it is free.
+        while workers.longest() > Duration::ZERO {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -366,6 +366,11 @@ impl Intake {
         }
     }
 
+    /// Partitions whose lease does not run.
+    pub(super) fn unleased(&self) -> usize {
+        self.lock().progress.unleased(Instant::now())
+    }
+
     /// The partitions that are ours.
     pub(super) fn partitions(&self) -> Vec<i32> {
         self.lock().progress.partitions().collect()

@@ -36,6 +36,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<i32> {
 
 impl ClientContext for Callbacks {
     fn stats(&self, statistics: Statistics) {
+        self.health.unleased(self.intake.unleased());
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         if self.broker_up.lock().unwrap_or_else(PoisonError::into_inner).replace(up) != Some(up) {
             let state = if up { Ok(()) } else { Err("no broker of KAFKA_BROKERS answers".to_owned()) };

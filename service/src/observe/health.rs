@@ -34,6 +34,7 @@ struct Facts {
     kafka: Answer,
     store: Answer,
     overdue_task: bool,
+    unleased: usize,
     draining: bool,
 }
 
@@ -78,6 +79,11 @@ impl Health {
         self.facts().overdue_task = overdue;
     }
 
+    /// Partitions of which nothing starts or is published, because no commit was acknowledged for a while.
+    pub fn unleased(&self, partitions: usize) {
+        self.facts().unleased = partitions;
+    }
+
     /// The process has begun to drain; it will not take work again.
     pub fn draining(&self) {
         self.facts().draining = true;
@@ -119,6 +125,12 @@ impl Health {
             reasons.push("the process is shutting down and takes no new tasks".to_owned());
         } else if !facts.joined {
             reasons.push("the consumer has not joined its group yet".to_owned());
+        }
+        if facts.unleased > 0 && !facts.draining {
+            let partitions = facts.unleased;
+            reasons.push(format!(
+                "no commit was acknowledged for COMMIT_LEASE: nothing of {partitions} partition(s) starts or is published"
+            ));
         }
         for dependency in DEPENDENCIES {
             let (name, answer) = match dependency {
