@@ -17,6 +17,8 @@ pub mod setup;
 
 pub(crate) use client::refused;
 pub use consumer::{Consumer, Drained};
+#[cfg(fuzzing)]
+pub use dead_letters::fuzz_headers;
 pub use dead_log::{DeadLog, Inscription, Letter, Place, Source, Unreadable};
 pub use intake::{Delivery, Sizes};
 pub use producer::{AckedOutcome, ProduceError, Producer};

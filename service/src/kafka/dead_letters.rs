@@ -102,6 +102,27 @@ fn restored(letter: &OwnedHeaders, source: Source, deaths: u32) -> OwnedHeaders 
     with_all(without(letter, &[RESERVED, RESERVED_BACK]), &back)
 }
 
+/// For the fuzzer: a record with these headers is read, buried, read as a letter and put back.
+#[cfg(fuzzing)]
+pub fn fuzz_headers(headers: &[(Vec<u8>, Option<Vec<u8>>)]) {
+    use super::dead_log::Place;
+    let record = super::headers::of_bytes(headers);
+    let delivery = Delivery::new(None, None, Some(record.clone()), Some(1), (2, 3));
+    let _trace = delivery.trace();
+    let buried = with_all(foreign(&delivery), &own_headers("urls_new", &delivery, Code::NotJson));
+    let place = Place { partition: 0, offset: 0 };
+    let letter = Letter { place, written_ms: None, payload: None, key: None, headers: buried };
+    let inscription = letter.inscription().expect("what we write we read");
+    assert_eq!(inscription.code, Code::NotJson.as_str());
+    let back = restored(&letter.headers, inscription.source, 1);
+    let strangers = |headers: &OwnedHeaders| -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let reserved = |name: &[u8]| [RESERVED, RESERVED_BACK].iter().any(|prefix| name.starts_with(prefix.as_bytes()));
+        let all = super::headers::all(headers).filter(|(name, _)| !reserved(name));
+        all.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect()
+    };
+    assert_eq!(strangers(&back), strangers(&record), "the record's own headers come back as they were");
+}
+
 fn time(ms: Option<i64>) -> String {
     ms.map_or_else(String::new, |ms| ms.to_string())
 }

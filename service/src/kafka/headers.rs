@@ -96,6 +96,22 @@ fn native(headers: &OwnedHeaders) -> *const c::rd_kafka_headers_t {
     ptr::from_ref(headers.as_borrowed()).cast()
 }
 
+/// For the fuzzer: headers with names and values of any bytes; a name ends at its first zero byte.
+#[cfg(fuzzing)]
+pub(super) fn of_bytes(pairs: &[(Vec<u8>, Option<Vec<u8>>)]) -> OwnedHeaders {
+    let headers = OwnedHeaders::new();
+    for (name, value) in pairs {
+        let (data, size) = value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+        let (length, size) = (isize::try_from(name.len()), isize::try_from(size));
+        let (Ok(length), Ok(size)) = (length, size) else { continue };
+        // SAFETY: the list is ours alone; name and value are copied within the call.
+        unsafe {
+            c::rd_kafka_header_add(native(&headers).cast_mut(), name.as_ptr().cast(), length, data.cast(), size);
+        }
+    }
+    headers
+}
+
 /// Which record an outcome answers, in which attempt, and who worked on it.
 pub(super) fn source(topic: &str, ticket: Ticket, attempt: u32, run_id: &str) -> OwnedHeaders {
     let headers = with_text(OwnedHeaders::new(), "source.topic", topic);
