@@ -112,7 +112,7 @@ pub fn fuzz_headers(headers: &[(Vec<u8>, Option<Vec<u8>>)]) {
     let buried = with_all(foreign(&delivery), &own_headers("urls_new", &delivery, Code::NotJson));
     let place = Place { partition: 0, offset: 0 };
     let letter = Letter { place, written_ms: None, payload: None, key: None, headers: buried };
-    let inscription = letter.inscription().expect("what we write we read");
+    let inscription = letter.inscription().expect("invariant: what we write we read");
     assert_eq!(inscription.code, Code::NotJson.as_str());
     let back = restored(&letter.headers, inscription.source, 1);
     let strangers = |headers: &OwnedHeaders| -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
