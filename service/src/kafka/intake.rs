@@ -386,7 +386,5 @@ impl Intake {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
-mod interleavings;
 #[cfg(test)]
 mod tests;

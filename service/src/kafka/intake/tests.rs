@@ -1,3 +1,6 @@
+#[cfg(feature = "shuttle")]
+mod interleavings;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use shuttle::sync::Mutex as Shared;
 use shuttle::thread;
 
-use super::*;
+use super::super::*;
 use crate::kafka::commit;
 use crate::progress::{Note, Place};
 
