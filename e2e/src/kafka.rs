@@ -1,6 +1,7 @@
 //! The test's own Kafka clients: they write tasks, follow outcomes and dead letters into a ledger, and read the group's
 //! offsets. Nothing here goes through the downloader's code but the names of the wire format.
 
+mod commits;
 mod follower;
 mod topic;
 
@@ -16,6 +17,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
 
+pub use commits::GroupCommit;
 pub use follower::Follower;
 
 use crate::ledger::{Ledger, Place};

@@ -20,6 +20,8 @@ pub enum Api {
     Produce = 0,
     /// A group's offset is committed.
     OffsetCommit = 8,
+    /// A member of a group says that it lives.
+    Heartbeat = 12,
 }
 
 /// A cluster of one broker; it ends when the last clone is dropped.

@@ -12,7 +12,7 @@ use downloader::config::Settings;
 use downloader::drain::Exit;
 use downloader::observe::health;
 use downloader::observe::telemetry::{self, Telemetry};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -150,6 +150,15 @@ impl Child {
     /// It is gone already.
     pub fn go_on(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
+    }
+
+    /// Lets its memory grow to so many bytes and no further, as a container would.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn limit_memory(&self, bytes: u64) -> anyhow::Result<()> {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(self.pid), Resource::Data, limit).map(drop).context("limit the downloader's memory")
     }
 
     /// Waits until it has ended; all of its log is read then.

@@ -2,12 +2,14 @@
 //! server and an origin in this process. What needs no container is tested here, within seconds.
 
 mod bad_input;
+mod consumer;
 mod delivery;
 mod demo;
 mod effects;
 mod ending;
 mod outage;
 mod pictures;
+mod quarantine;
 mod replay;
 mod trial;
 

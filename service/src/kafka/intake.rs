@@ -211,11 +211,12 @@ impl Intake {
                 if let Some((mut delivery, care)) = state.take(Instant::now()) {
                     let host = if care == Care::None { delivery.host().cloned() } else { None };
                     state.running += 1;
+                    state.careful += usize::from(care != Care::None);
                     if let Some(host) = &host {
                         *state.running_by_host.entry(host.clone()).or_default() += 1;
                     }
                     delivery.care = care;
-                    delivery.share = Some(Share { intake: self.clone(), host });
+                    delivery.share = Some(Share { intake: self.clone(), host, care });
                     let wants_commit = state.progress.wants_commit();
                     drop(state);
                     if wants_commit {
@@ -233,9 +234,10 @@ impl Intake {
     }
 
     /// A record that had started no longer runs.
-    fn ended(&self, host: Option<&HostKey>) {
+    fn ended(&self, host: Option<&HostKey>, care: Care) {
         let mut state = self.lock();
         state.running = state.running.saturating_sub(1);
+        state.careful = state.careful.saturating_sub(usize::from(care != Care::None));
         if let Some(host) = host
             && let Some(running) = state.running_by_host.get_mut(host)
         {

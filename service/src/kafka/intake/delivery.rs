@@ -98,10 +98,11 @@ impl Delivery {
 pub(super) struct Share {
     pub(super) intake: Arc<Intake>,
     pub(super) host: Option<HostKey>,
+    pub(super) care: Care,
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.intake.ended(self.host.as_ref());
+        self.intake.ended(self.host.as_ref(), self.care);
     }
 }

@@ -12,6 +12,8 @@ use crate::flow::hosts::HostKey;
 use crate::progress::{Care, Commit, Progress, START_NOTHING_AT};
 use crate::task::Ticket;
 
+/// Suspects that run at once, waiting for a child's place included: they must not take the permits of everybody else.
+const CAREFUL_MAX: usize = 8;
 /// Jumps in the offsets that wait for the broker to say where the log begins.
 const JUMPS_MAX: usize = 1024;
 
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) closed: bool,
     pub(super) parallel: usize,
     pub(super) running: usize,
+    /// Of these, suspects.
+    pub(super) careful: usize,
     pub(super) running_by_host: HashMap<HostKey, usize>,
     pub(super) cautious_until: Option<Instant>,
 }
@@ -55,6 +59,7 @@ impl State {
             closed: false,
             parallel,
             running: 0,
+            careful: 0,
             running_by_host: HashMap::new(),
             cautious_until: None,
         }
@@ -87,7 +92,11 @@ impl State {
         }
         let (progress, by_host) = (&self.progress, &self.running_by_host);
         let full = |host: &HostKey| by_host.get(host).is_some_and(|running| *running > half);
-        let may = |partition: i32, offset: i64| progress.may_start(partition, offset, now)?.ok();
+        let suspects_wait = self.careful >= CAREFUL_MAX.min(half);
+        let may = |partition: i32, offset: i64| {
+            let care = progress.may_start(partition, offset, now)?.ok()?;
+            (care == Care::None || !suspects_wait).then_some(care)
+        };
         let turn = self.served_last.saturating_add(1);
         let in_turn = [(Included(turn), Unbounded), (Unbounded, Excluded(turn))];
         let taken = in_turn.into_iter().find_map(|partitions| {

@@ -1,0 +1,55 @@
+//! What a group holds of the topic of tasks, metadata included: read, and written as a test wants it.
+
+use anyhow::Context as _;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{ANSWER_PATIENCE, Kafka, blocking, partitions};
+
+/// A group's commit of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupCommit {
+    /// The partition.
+    pub partition: i32,
+    /// The next offset.
+    pub offset: i64,
+    /// The text beside it.
+    pub metadata: String,
+}
+
+impl Kafka {
+    /// Every commit that the group holds for the topic of tasks.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn commits(&self) -> anyhow::Result<Vec<GroupCommit>> {
+        let kafka = self.clone();
+        blocking(move || {
+            let mut list = partitions(&kafka.group, &kafka.names.tasks)?;
+            list.set_all_offsets(Offset::Invalid).context("ask for committed offsets")?;
+            let held = kafka.group.committed_offsets(list, ANSWER_PATIENCE).context("read the group's commits")?;
+            let commits = held.elements().into_iter().filter_map(|element| {
+                let offset = element.offset().to_raw().filter(|offset| *offset >= 0)?;
+                Some(GroupCommit { partition: element.partition(), offset, metadata: element.metadata().to_owned() })
+            });
+            Ok(commits.collect())
+        })
+        .await
+    }
+
+    /// Commits for the group, as a tool or a former owner would. Brokers take it while the group has no members.
+    ///
+    /// # Errors
+    /// The broker refuses.
+    pub async fn commit(&self, commit: GroupCommit) -> anyhow::Result<()> {
+        let kafka = self.clone();
+        blocking(move || {
+            let mut list = TopicPartitionList::new();
+            let mut element = list.add_partition(&kafka.names.tasks, commit.partition);
+            element.set_offset(Offset::Offset(commit.offset)).context("name the offset")?;
+            element.set_metadata(commit.metadata.as_str());
+            kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")
+        })
+        .await
+    }
+}

@@ -1,0 +1,244 @@
+//! What the consumer remembers beyond its death, and what it makes of a group's memory that is not its own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use downloader::progress::{METADATA_UNITS_MAX, Note, Place};
+use e2e::embedded::Child;
+use e2e::embedded::broker::Api;
+use e2e::expect::{PATIENCE, eventually};
+use e2e::kafka::GroupCommit;
+use e2e::ledger::{Subject, Verdict};
+use rdkafka::types::RDKafkaRespErr as E;
+
+use crate::{World, downloader, ok, produce, world};
+
+/// The sum of a counter's samples that have all of `labels`.
+async fn counter(child: &Child, name: &str, labels: &[&str]) -> u64 {
+    let Ok((200, text)) = child.ask("/metrics").await else { return 0 };
+    let samples = text.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+}
+
+async fn counted(child: &Child, name: &str, labels: &[&str], least: u64) {
+    eventually(format!("{name} {labels:?} is at least {least}"), PATIENCE, async || {
+        match counter(child, name, labels).await {
+            enough if enough >= least => Ok(()),
+            count => Err(format!("{count}")),
+        }
+    })
+    .evidence("downloader", || async { child.log_tail() })
+    .await;
+}
+
+async fn said(child: &Child, text: &str) {
+    eventually(format!("the log says '{text}'"), PATIENCE, async || {
+        if child.log().iter().any(|line| line.contains(text)) { Ok(()) } else { Err(child.log_tail()) }
+    })
+    .await;
+}
+
+fn place(world: &World, partition: i32) -> Place {
+    let names = world.kafka.names();
+    Place { group: names.group.clone(), topic: names.tasks.clone(), partition }
+}
+
+/// What the group's commits leave open of the tasks in the ledger.
+async fn open(world: &World) -> BTreeSet<Subject> {
+    let commits = world.kafka.commits().await.unwrap();
+    let entries = world.ledger.entries().into_iter();
+    let is_open = |entry: &e2e::ledger::Entry| {
+        let at = entry.place.unwrap();
+        let Some(commit) = commits.iter().find(|commit| commit.partition == at.partition) else { return true };
+        let note = Note::read(commit.metadata.as_bytes(), &place(world, at.partition), commit.offset).unwrap().unwrap();
+        at.offset >= commit.offset && (at.offset >= note.end || note.unfinished.contains(&at.offset))
+    };
+    entries.filter(is_open).map(|entry| entry.subject).collect()
+}
+
+/// Claim: what finished behind a slow record is not worked again (I4), whatever the position is. Fault: one record of each
+/// partition is held, hundreds behind it finish, SIGKILL. Verdict: the successor fetches again what the last commits left
+/// open, and skips the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finished_behind_a_slow_record_is_not_worked_again() {
+    let world = world().await;
+    let mut gates = Vec::new();
+    for id in 1..7 {
+        let path = format!("/n/{id}/grey.jpg");
+        let (url, gate) = world.origin.hold(&path);
+        world.produce(id, url, ok(&world, &path)).await.unwrap();
+        gates.push(gate);
+    }
+    let mut child = downloader(&world, &[("FETCH_PER_HOST_MAX", "32")]);
+    for gate in &gates {
+        gate.reached().await;
+    }
+    produce(&world, 7..607).await;
+    let slow: BTreeSet<Subject> = (1..7).map(Subject::Task).collect();
+    eventually("the commits leave only the slow ones open", PATIENCE, async || match open(&world).await {
+        left if left == slow => Ok(()),
+        left => Err(format!("{} are open", left.len())),
+    })
+    .evidence("downloader", || async { child.log_tail() })
+    .await;
+    child.kill().await.unwrap();
+    let heir = downloader(&world, &[]);
+    drop(gates);
+    world.settled(|| heir.log_tail()).await;
+    let verdict = world.verdict(Some(slow.len())).await.unwrap();
+    verdict.assert_green();
+    assert_eq!(verdict.rerun.keys().copied().collect::<BTreeSet<_>>(), slow, "{verdict}");
+    assert!(verdict.repeated.is_empty(), "{verdict}");
+    // At least one partition has a slow record, and some hundred behind it.
+    counted(&heir, "downloader_records_skipped_total", &[], 100).await;
+}
+
+/// Claim: metadata that is not to be believed costs reruns and nothing else, and is counted by its cause. Fault: another
+/// program's, a damaged one, a later version's, one of another offset. Verdict: read from the committed offset on.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_not_to_be_believed_is_counted_and_replayed() {
+    for (metadata, cause) in [
+        (Some("another program's"), "foreign"),
+        (Some("dl1bAAAA"), "mismatch"),
+        (Some("dl9bAAAA"), "newer"),
+        (None, "mismatch"),
+    ] {
+        let world = world().await;
+        produce(&world, 1..31).await;
+        for partition in 0..e2e::embedded::PARTITIONS {
+            // A map that calls everything finished, made for an offset one higher.
+            let elsewhere = Note {
+                run_id: 1,
+                open: false,
+                strikes: 0,
+                fence: 1,
+                limit: 1,
+                anchor_ms: None,
+                end: 30,
+                unfinished: vec![1],
+            };
+            let copied = elsewhere.write(&place(&world, partition), 1, METADATA_UNITS_MAX, 0).unwrap().0;
+            let metadata = metadata.map_or(copied, str::to_owned);
+            world.kafka.commit(GroupCommit { partition, offset: 0, metadata }).await.unwrap();
+        }
+        let child = downloader(&world, &[]);
+        world.settled(|| child.log_tail()).await;
+        world.verdict(Some(0)).await.unwrap().assert_green();
+        counted(&child, "downloader_metadata_distrusted_total", &[cause], 3).await;
+        said(&child, "finished work above the committed offset may run again").await;
+    }
+}
+
+/// Claim: a broker that takes less metadata gets less, and everything is committed. Fault: it refuses the next commits as
+/// too large. Verdict: the log names the broker's setting; all is committed to the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_the_broker_refuses_is_cut() {
+    let world = world().await;
+    let child = downloader(&world, &[]);
+    child.ready().await.unwrap();
+    world.broker.fail_next(Api::OffsetCommit, &[E::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE; 4]);
+    produce(&world, 1..31).await;
+    world.settled(|| child.log_tail()).await;
+    said(&child, "offset.metadata.max.bytes").await;
+    world.all_committed().await;
+    world.verdict(Some(0)).await.unwrap().assert_green();
+}
+
+/// Claim: whatever a coordinator answers to a commit, none is lost unnoticed. Fault: each error that a broker has for the
+/// protocol, twice. Verdict: everything is committed to its end, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_to_a_commit_loses_it() {
+    const CLASSIC: &[E] = &[
+        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+        E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+    ];
+    // What else the classic protocol knows no broker answers here, and the client would not recover from it.
+    const KIP848: &[E] = &[
+        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH,
+    ];
+    for (protocol, properties, errors) in [
+        ("classic", "session.timeout.ms=3000;heartbeat.interval.ms=200", CLASSIC),
+        ("consumer", "reconnect.backoff.max.ms=500", KIP848),
+    ] {
+        let world = world().await;
+        let child = downloader(&world, &[("KAFKA_GROUP_PROTOCOL", protocol), ("KAFKA_PROPERTIES", properties)]);
+        child.ready().await.unwrap();
+        for (round, error) in (0..).zip(errors) {
+            world.broker.fail_next(Api::OffsetCommit, &[*error; 2]);
+            produce(&world, round * 10 + 1..round * 10 + 11).await;
+            world.settled(|| child.log_tail()).await;
+            eventually(format!("{protocol}: all is committed after {error:?}"), PATIENCE, async || {
+                let offsets = world.kafka.offsets().await.map_err(|error| format!("{error:#}"))?;
+                let open = offsets.iter().find(|o| o.high > o.low && o.committed != Some(o.high));
+                open.map_or(Ok(()), |open| Err(format!("{open:?}")))
+            })
+            .evidence("downloader", || async { child.log_tail() })
+            .await;
+        }
+        let verdict = world.verdict(Some(Verdict::rerun_bound(256, errors.len()))).await.unwrap();
+        verdict.assert_green();
+        assert_eq!(verdict.ok, 10 * errors.len(), "{protocol}: {verdict}");
+    }
+}
+
+/// Claim: who has heard nothing from the broker for the time of its lease publishes nothing until it hears again (I7).
+/// Fault: the broker is down for longer than COMMIT_LEASE while fetches are held. Verdict: the partitions are seen without
+/// a lease; once it is back, all is `Ok`.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_published_without_a_lease() {
+    let world = world().await;
+    let child = downloader(&world, &[("COMMIT_LEASE", "1s"), ("COMMIT_INTERVAL", "100ms")]);
+    let gates: Vec<_> = (1..7).map(|id| world.origin.hold(&format!("/n/{id}/grey.jpg")).1).collect();
+    produce(&world, 1..7).await;
+    for gate in &gates {
+        gate.reached().await;
+    }
+    world.broker.down();
+    counted(&child, "downloader_partitions_unleased", &[], 3).await;
+    drop(gates);
+    eventually("the pictures are stored", PATIENCE, async || {
+        match counter(&child, "downloader_stage_duration_seconds_count", &["put", "ok"]).await {
+            12 => Ok(()),
+            puts => Err(format!("{puts} puts")),
+        }
+    })
+    .await;
+    assert_eq!(
+        counter(&child, "downloader_stage_duration_seconds_count", &["send"]).await,
+        0,
+        "nothing is handed over"
+    );
+    world.broker.up();
+    world.settled(|| child.log_tail()).await;
+    world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap().assert_green();
+}
+
+/// Claim: a client that fails for good is made again, and a third time within a minute ends the process. Fault: the broker
+/// fences the static member. Verdict: the work goes on; then exit code 70 and the cause in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_fails_for_good_is_made_again() {
+    let world = world().await;
+    let properties = "group.instance.id=one;session.timeout.ms=3000;heartbeat.interval.ms=200";
+    let mut child = downloader(&world, &[("KAFKA_PROPERTIES", properties)]);
+    for failure in 1..=3 {
+        let first = failure * 10;
+        produce(&world, first..first + 5).await;
+        world.settled(|| child.log_tail()).await;
+        world.broker.fail_next(Api::Heartbeat, &[E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
+        if failure < 3 {
+            counted(&child, "downloader_kafka_client_rebuilds_total", &[], failure).await;
+        }
+    }
+    let status = tokio::time::timeout(Duration::from_secs(60), child.ended()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(70), "{}", child.log_tail());
+    assert!(child.log().join("\n").contains("ending"), "{}", child.log_tail());
+    let heir = downloader(&world, &[]);
+    produce(&world, 50..55).await;
+    world.settled(|| heir.log_tail()).await;
+    world.verdict(Some(Verdict::rerun_bound(256, 3))).await.unwrap().assert_green();
+}
