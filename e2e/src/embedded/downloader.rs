@@ -198,6 +198,18 @@ impl Child {
         waited.evidence("downloader", || async { self.log_tail() }).or_error().await.map_err(|unmet| anyhow!(unmet))
     }
 
+    /// Bytes of memory it holds now (resident), as Linux counts them.
+    ///
+    /// # Errors
+    /// It has ended, or the system does not say.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()));
+        let status = status.context("read the downloader's status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find its memory")?;
+        let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().context("read its memory")?;
+        Ok(kib << 10)
+    }
+
     /// Its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,0 +1,391 @@
+//! Records per second through the real consumer and producer (poll thread, intake, commit thread, acknowledged outcomes),
+//! with the work between them replaced by a sleep, beside two peers in the same run, in turn. Nothing is asserted.
+//!
+//! * bare: an rdkafka loop as one would write it: receive, spawn, sleep, acknowledged send of the same outcome without
+//!   headers, and once a second a commit of the lowest unfinished offset. It forgets what is finished above that.
+//! * 2020: one consumer for each parallel task: receive, sleep, acknowledged send, commit. Each has its partition without
+//!   joining a group, which flatters it. A consumer has threads and connections of its own, so it is run with 100.
+//!
+//! The broker is librdkafka's mock cluster in a process of its own. The clock runs from the first record received to the
+//! last outcome acknowledged.
+//!
+//! `cargo bench --workspace --bench throughput [-- --quick] [--work MS] [--cap N]`
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use downloader::config::Settings;
+use downloader::kafka::{Consumer, Delivery, Producer};
+use downloader::observe::health::Health;
+use downloader::observe::metrics::Metrics;
+use downloader::task::{Outcome, Picture, Task};
+use e2e::embedded::Broker;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tracing::Span;
+
+const PARTITIONS: i32 = 12;
+/// Consumers of the form of 2020.
+const CONSUMERS: i32 = 100;
+const HOSTS: usize = 97;
+const TASKS: &str = "urls_new";
+const SINGLES: &str = "singles";
+const OUTCOMES: &str = "urls_done";
+/// Set in the process that is the broker.
+const AS_BROKER: &str = "BENCH_AS_BROKER";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> anyhow::Result<()> {
+    if std::env::var_os(AS_BROKER).is_some() {
+        return be_broker();
+    }
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<usize>().ok()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(all(quick, number("--work"), number("--cap")))
+}
+
+/// Serves until the parent is gone.
+fn be_broker() -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    broker.create_topic(TASKS, PARTITIONS)?;
+    broker.create_topic(OUTCOMES, PARTITIONS)?;
+    broker.create_topic(SINGLES, CONSUMERS)?;
+    println!("{}", broker.bootstrap_servers());
+    std::io::stdout().flush().context("say where")?;
+    let _ = std::io::stdin().read(&mut [0]);
+    Ok(())
+}
+
+/// The broker's process; it ends with this value.
+struct Elsewhere(Child, String);
+
+impl Elsewhere {
+    fn start() -> anyhow::Result<Elsewhere> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .env(AS_BROKER, "yes")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the broker's process")?;
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().context("read its output")?).read_line(&mut address)?;
+        Ok(Elsewhere(process, address.trim().to_owned()))
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn all(quick: bool, only_work: Option<usize>, only_cap: Option<usize>) -> anyhow::Result<()> {
+    let repetitions = if quick { 1 } else { 5 };
+    let broker = Elsewhere::start()?;
+    let most = if quick { 4_000 } else { 60_000 };
+    fill(&broker.1, TASKS, PARTITIONS, most).await?;
+    fill(&broker.1, SINGLES, CONSUMERS, most / 4).await?;
+    println!(
+        "records a second; medians of {repetitions} alternating runs; the ratio is the median of the runs' ratios"
+    );
+    println!("work ms |    cap | records | downloader |   bare | downloader / bare | 2020, {CONSUMERS} consumers");
+    for work in [0, 1, 10, 100].into_iter().filter(|work| only_work.is_none_or(|only| only == *work)) {
+        for cap in [100, 1_000, 10_000].into_iter().filter(|cap| only_cap.is_none_or(|only| only == *cap)) {
+            // Two to three seconds, and no less than three times what runs at once.
+            let by_time = (cap * 2_500).checked_div(work).unwrap_or(usize::MAX);
+            let records = by_time.min(most).max(most.min(cap * 3));
+            let run = Run { brokers: broker.1.clone(), work: Duration::from_millis(work as u64), cap, records };
+            let mut rates: [Vec<f64>; 3] = Default::default();
+            for repetition in 0..repetitions {
+                for turn in 0..2 {
+                    match (repetition + turn) % 2 {
+                        0 => rates[0].push(downloader(&run).await.context("the downloader")?),
+                        _ => rates[1].push(bare(&run).await.context("the bare loop")?),
+                    }
+                }
+                if cap == CONSUMERS as usize {
+                    rates[2].push(singles(&run, most / 4).await.context("one consumer a task")?);
+                }
+            }
+            let ratio = median(rates[0].iter().zip(&rates[1]).map(|(ours, bare)| ours / bare).collect());
+            let [ours, bare, singles] = rates.map(median);
+            let singles = if singles.is_nan() { "-".to_owned() } else { format!("{singles:.0}") };
+            println!(
+                "{work:7} | {cap:6} | {records:7} | {ours:10.0} | {bare:6.0} | {ratio:17.2} | {singles:>10}",
+                work = run.work.as_millis(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What is measured.
+#[derive(Clone)]
+struct Run {
+    brokers: String,
+    work: Duration,
+    cap: usize,
+    records: usize,
+}
+
+impl Run {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let settings = [
+            ("KAFKA_BROKERS", self.brokers.clone()),
+            ("KAFKA_CONSUMER_GROUP", group()),
+            ("PARALLEL_OPERATIONS", self.cap.to_string()),
+        ];
+        let settings = settings.map(|(name, value)| (name.into(), value.into()));
+        Settings::load(settings, &HashMap::new()).context("read the settings")
+    }
+
+    async fn work(&self) {
+        if !self.work.is_zero() {
+            tokio::time::sleep(self.work).await;
+        }
+    }
+}
+
+fn group() -> String {
+    format!("group-{:016x}", fastrand::u64(..))
+}
+
+fn outcome(payload: Option<&[u8]>) -> Outcome {
+    let id = Task::read(payload).map_or(0, |task| task.correlation_id);
+    let picture = Picture {
+        source_bytes: 100_000,
+        source_sha256: "0".repeat(64),
+        width: 1_000,
+        height: 800,
+        content_type: "image/jpeg".into(),
+        thumbnail_bytes: 5_000,
+        thumbnail_sha256: "0".repeat(64),
+        thumbnail_width: 128,
+        thumbnail_height: 102,
+    };
+    Outcome::ok(id, 1, picture)
+}
+
+async fn fill(brokers: &str, topic: &str, partitions: i32, records: usize) -> anyhow::Result<()> {
+    let producer = sender(brokers)?;
+    let mut sent = JoinSet::new();
+    for id in 0..records {
+        let task = Task {
+            correlation_id: id as u64,
+            url: format!("http://host-{}.example/pictures/{id}.jpg", id % HOSTS),
+            target_path: format!("originals/{id}"),
+            target_thumbnail_path: format!("thumbnails/{id}"),
+        };
+        let (producer, topic, payload) = (producer.clone(), topic.to_owned(), serde_json::to_vec(&task)?);
+        sent.spawn(async move {
+            let record = FutureRecord::<(), _>::to(&topic).payload(&payload).partition(id as i32 % partitions);
+            producer.send(record, PATIENCE).await.map(|_| ()).map_err(|(error, _)| error)
+        });
+    }
+    while let Some(sent) = sent.join_next().await {
+        sent?.context("write a task")?;
+    }
+    Ok(())
+}
+
+/// A producer with the downloader's settings.
+fn sender(brokers: &str) -> anyhow::Result<FutureProducer> {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "10000")
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random")
+        .create()
+        .context("make a producer")
+}
+
+async fn send(producer: &FutureProducer, payload: Option<&[u8]>) -> anyhow::Result<()> {
+    let outcome = outcome(payload);
+    let (key, payload) = (outcome.correlation_id.to_string(), serde_json::to_vec(&outcome)?);
+    let record = FutureRecord::to(OUTCOMES).key(&key).payload(&payload);
+    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).context("send an outcome")?;
+    Ok(())
+}
+
+/// As `service::run` does it, with a sleep for the pipeline.
+async fn downloader(run: &Run) -> anyhow::Result<f64> {
+    let settings = run.settings()?;
+    let producer = Producer::new(&settings, "1")?;
+    let consumer = Arc::new(Consumer::start(&settings, "1", Health::default(), Metrics::unexported())?);
+    let permits = Arc::new(Semaphore::new(run.cap));
+    let (mut tasks, mut began, mut finished) = (JoinSet::new(), None, 0);
+    while finished < run.records {
+        tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                ended.context("a task panicked")?;
+                finished += 1;
+            }
+            Some((delivery, permit)) = take(&consumer, &permits) => {
+                began.get_or_insert_with(Instant::now);
+                tasks.spawn(work(run.clone(), consumer.clone(), producer.clone(), delivery, permit));
+            }
+        }
+    }
+    let spent = began.context("nothing was received")?.elapsed();
+    tasks.shutdown().await;
+    tokio::task::spawn_blocking(move || consumer.drain(PATIENCE)).await.context("drain")?;
+    Ok(run.records as f64 / spent.as_secs_f64())
+}
+
+async fn take(consumer: &Consumer, permits: &Arc<Semaphore>) -> Option<(Delivery, OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.ok()?;
+    Some((consumer.next().await?, permit))
+}
+
+async fn work(
+    run: Run,
+    consumer: Arc<Consumer>,
+    producer: Producer,
+    delivery: Delivery,
+    _permit: OwnedSemaphorePermit,
+) {
+    run.work().await;
+    let outcome = outcome(delivery.payload.as_deref());
+    let acked = producer.send(&delivery, &outcome, Span::none()).await.expect("the broker answers");
+    consumer.complete(delivery.ticket, acked);
+}
+
+fn receiver(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group())
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "cooperative-sticky");
+    config
+}
+
+/// Unfinished offsets, and the next one to receive, of each partition.
+type Open = Arc<Mutex<BTreeMap<i32, (BTreeSet<i64>, i64)>>>;
+
+async fn bare(run: &Run) -> anyhow::Result<f64> {
+    let producer = sender(&run.brokers)?;
+    let consumer: Arc<StreamConsumer> = Arc::new(receiver(&run.brokers).create().context("make a consumer")?);
+    consumer.subscribe(&[TASKS]).context("subscribe")?;
+    let (permits, open) = (Arc::new(Semaphore::new(run.cap)), Open::default());
+    let committing = tokio::spawn(commit_each_second(consumer.clone(), open.clone()));
+    let (mut tasks, mut began, mut finished) = (JoinSet::new(), None, 0);
+    while finished < run.records {
+        tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                ended.context("a task panicked")?;
+                finished += 1;
+            }
+            (record, permit) = async {
+                let permit = permits.clone().acquire_owned().await;
+                (consumer.recv().await.map(|record| record.detach()), permit)
+            } => {
+                let (record, permit) = (record.context("receive")?, permit.context("a permit")?);
+                began.get_or_insert_with(Instant::now);
+                let (partition, offset) = (record.partition(), record.offset());
+                let mut held = open.lock().expect("no panic");
+                let held = held.entry(partition).or_default();
+                held.0.insert(offset);
+                held.1 = offset + 1;
+                let (run, producer, open) = (run.clone(), producer.clone(), open.clone());
+                tasks.spawn(async move {
+                    let _permit = permit;
+                    run.work().await;
+                    send(&producer, record.payload()).await.expect("the broker answers");
+                    let mut open = open.lock().expect("no panic");
+                    open.entry(partition).or_default().0.remove(&offset);
+                });
+            }
+        }
+    }
+    let spent = began.context("nothing was received")?.elapsed();
+    tasks.shutdown().await;
+    committing.abort();
+    let _ = committing.await;
+    tokio::task::spawn_blocking(move || drop(consumer)).await.context("leave")?;
+    Ok(run.records as f64 / spent.as_secs_f64())
+}
+
+async fn commit_each_second(consumer: Arc<StreamConsumer>, open: Open) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut list = TopicPartitionList::new();
+        for (partition, (unfinished, next)) in open.lock().expect("no panic").iter() {
+            let lowest = unfinished.first().copied().unwrap_or(*next);
+            list.add_partition_offset(TASKS, *partition, Offset::Offset(lowest)).expect("an offset");
+        }
+        let consumer = consumer.clone();
+        let committed = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync));
+        let _ = committed.await;
+    }
+}
+
+/// One consumer for each parallel task. Returns records a second over all.
+async fn singles(run: &Run, most: usize) -> anyhow::Result<f64> {
+    let producer = sender(&run.brokers)?;
+    let each = (run.records.min(most) / CONSUMERS as usize).max(1);
+    let group = group();
+    let mut consumers = Vec::new();
+    for partition in 0..CONSUMERS {
+        let mut config = receiver(&run.brokers);
+        config.set("group.id", &group).set("fetch.message.max.bytes", "65536");
+        let consumer: StreamConsumer = config.create().context("make a consumer")?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(SINGLES, partition, Offset::Beginning)?;
+        consumer.assign(&list).context("assign")?;
+        // Connections and the first fetch are not part of the time.
+        let first = consumer.recv().await.context("receive")?.detach();
+        consumers.push((Arc::new(consumer), first));
+    }
+    let began = Instant::now();
+    let mut loops = JoinSet::new();
+    for (consumer, mut record) in consumers {
+        let (run, producer) = (run.clone(), producer.clone());
+        loops.spawn(async move {
+            for at in 1..=each {
+                run.work().await;
+                send(&producer, record.payload()).await.expect("the broker answers");
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(SINGLES, record.partition(), Offset::Offset(record.offset() + 1))
+                    .expect("an offset");
+                let committer = consumer.clone();
+                let committed = tokio::task::spawn_blocking(move || committer.commit(&list, CommitMode::Sync));
+                committed.await.expect("no panic").expect("committed");
+                if at < each {
+                    record = consumer.recv().await.expect("a record").detach();
+                }
+            }
+            consumer
+        });
+    }
+    let consumers = loops.join_all().await;
+    let spent = began.elapsed();
+    tokio::task::spawn_blocking(move || drop(consumers)).await.context("leave")?;
+    Ok((each * CONSUMERS as usize) as f64 / spent.as_secs_f64())
+}
+
+/// NaN of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
