@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tracing::{error, info};
 
 use crate::config::{Kind, SETTINGS, Setting, Settings, parse};
-use crate::drain::{self, Exit};
+use crate::drain::{self, Exit, FLUSH_MAX};
 use crate::error::{Class, Classified, Code, Dependency};
 use crate::kafka::setup::{PARTITIONS_DEFAULT, create_topics};
 use crate::observe::health;
@@ -21,8 +21,6 @@ use crate::trial;
 
 /// Exit code of settings or arguments that cannot be used.
 const BAD_SETTINGS: i32 = 2;
-/// The part of the drain's time in which telemetry is flushed.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 const SETUP_RETRY_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the program with these arguments and returns its exit code.
@@ -84,7 +82,8 @@ async fn run(settings: &Settings) -> anyhow::Result<i32> {
     );
     let stop = drain::on_signal().context("listen for signals")?;
     let result = crate::run(settings, telemetry.metrics(), telemetry.run_id(), stop).await;
-    ended(telemetry, result).await
+    let flush = result.as_ref().map_or(FLUSH_MAX, |ended| ended.deadlines.flush());
+    ended(telemetry, result.map(|ended| ended.exit), flush).await
 }
 
 async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {
@@ -95,7 +94,7 @@ async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {
         Ok(Exit::Drained)
     };
     let result = result.await;
-    ended(telemetry, result).await
+    ended(telemetry, result, FLUSH_MAX).await
 }
 
 async fn replay(settings: &Settings, request: &Request) -> anyhow::Result<i32> {
@@ -106,7 +105,7 @@ async fn replay(settings: &Settings, request: &Request) -> anyhow::Result<i32> {
         println!("{}", report.to_string().trim_end());
         report.exit()
     });
-    ended(telemetry, result).await
+    ended(telemetry, result, FLUSH_MAX).await
 }
 
 /// Telemetry; `None`: `LOG_LEVEL` or an `OTEL_*` variable cannot be used, which was said.
@@ -114,7 +113,7 @@ fn observed(settings: &Settings) -> Option<Telemetry> {
     telemetry::init(settings).inspect_err(|error| eprintln!("{error:#}")).ok()
 }
 
-async fn ended(telemetry: Telemetry, result: anyhow::Result<Exit>) -> anyhow::Result<i32> {
+async fn ended(telemetry: Telemetry, result: anyhow::Result<Exit>, flush: Duration) -> anyhow::Result<i32> {
     let code = match result {
         Ok(exit) => exit.code(),
         Err(error) => {
@@ -122,7 +121,7 @@ async fn ended(telemetry: Telemetry, result: anyhow::Result<Exit>) -> anyhow::Re
             Exit::Failed.code()
         }
     };
-    telemetry.shutdown(FLUSH_PATIENCE).await;
+    telemetry.shutdown(flush).await;
     Ok(code)
 }
 

@@ -10,6 +10,11 @@ use tracing::{info, warn};
 /// The part of the drain's time kept for the last commit, leaving the group and the telemetry's flush.
 const FAREWELL: Duration = Duration::from_secs(8);
 
+/// The part of the farewell in which telemetry is flushed.
+pub const FLUSH_MAX: Duration = Duration::from_secs(3);
+/// Leaving the runtime and the process.
+const EXIT: Duration = Duration::from_millis(200);
+
 /// How the process ended, as its exit code says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -35,6 +40,15 @@ impl Exit {
     }
 }
 
+/// How a run ended, and what is left of the time that its drain may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Its exit code, by name.
+    pub exit: Exit,
+    /// The bounds of the drain.
+    pub deadlines: Deadlines,
+}
+
 /// The bounds of a drain that has begun.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
@@ -58,6 +72,11 @@ impl Deadlines {
     /// Time left until the process must be gone.
     pub fn left(self) -> Duration {
         self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// Time left for telemetry's last flush.
+    pub fn flush(self) -> Duration {
+        self.left().saturating_sub(EXIT).min(FLUSH_MAX)
     }
 }
 
@@ -99,6 +118,10 @@ mod tests {
             let for_tasks = deadlines.tasks() - Instant::now();
             assert!(for_tasks >= budget / 2 && for_tasks < budget, "{for_tasks:?} of {budget:?}");
             assert_eq!(deadlines.left(), budget);
+            tokio::time::advance(budget - Duration::from_secs(1) / 2).await;
+            assert!(deadlines.flush() < deadlines.left(), "the flush ends before the process must");
+            tokio::time::advance(budget).await;
+            assert_eq!(deadlines.flush(), Duration::ZERO);
         }
     }
 }

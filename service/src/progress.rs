@@ -14,7 +14,7 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub use map::{Distrust, METADATA_UNITS_MAX, Note, Place};
+pub use map::{Distrust, LogId, METADATA_UNITS_MAX, Note, Place};
 pub use offsets::Received;
 pub use partition::{Found, Hold, Opened};
 pub use quarantine::{CAREFUL_AT, Care, ENVIRONMENT_AT, START_AHEAD};
@@ -124,12 +124,25 @@ impl Progress {
         }
     }
 
-    /// The partition holds another log, which begins at `offset`.
+    /// Whether it is known which log the partition was opened on. Then it is opened again where it turns out to hold
+    /// another, so that this one is known too.
+    pub fn is_identified(&self, partition: i32) -> bool {
+        self.owned(partition).is_some_and(|owned| owned.log_id.is_some())
+    }
+
+    /// The partition holds another log, which begins at `offset`; logs have no ids here.
     pub fn restarted(&mut self, partition: i32, offset: i64) -> Option<Epoch> {
         self.last_epoch += 1;
         let epoch = self.last_epoch;
         self.owned_mut(partition)?.restart(epoch, offset);
         Some(epoch)
+    }
+
+    /// The topic's name stands for this log now. Returns the partitions that were opened on another, or not known to be
+    /// opened on this one: they have to be opened again, or what they read and commit is of a log that is gone.
+    pub fn of_another_log(&self, log_id: LogId) -> Vec<(i32, Epoch)> {
+        let other = self.opened().filter(|owned| owned.log_id != Some(log_id));
+        other.map(|owned| (owned.partition(), owned.epoch)).collect()
     }
 
     /// A record arrived, written at `written_ms` (Unix milliseconds). `None`: the partition is not ours, or not open.

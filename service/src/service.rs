@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Settings;
-use crate::drain::{Deadlines, Exit};
+use crate::drain::{Deadlines, Ended, Exit};
 use crate::error::Dependency;
 use crate::flow::limits::ByteBudget;
 use crate::flow::outage::Breaker;
@@ -36,7 +36,12 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// It could not start: a port is taken, or a client refuses a setting.
-pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: CancellationToken) -> anyhow::Result<Exit> {
+pub async fn run(
+    settings: &Settings,
+    metrics: Metrics,
+    run_id: &str,
+    stop: CancellationToken,
+) -> anyhow::Result<Ended> {
     let health = Health::default();
     let listener = tokio::net::TcpListener::bind(settings.http_listen)
         .await
@@ -109,7 +114,8 @@ pub async fn run(settings: &Settings, metrics: Metrics, run_id: &str, stop: Canc
     if !finish(&mut tasks, deadlines).await {
         exit = Exit::Failed;
     }
-    Ok(close(consumer, deadlines, exit).await)
+    let exit = close(consumer, deadlines, exit).await;
+    Ok(Ended { exit, deadlines })
 }
 
 async fn client_failed(consumer: &Consumer, producer: &Producer) -> String {
@@ -172,11 +178,15 @@ async fn close(consumer: Arc<Consumer>, deadlines: Deadlines, exit: Exit) -> Exi
             return Exit::Failed;
         }
     };
-    if drained.acknowledged {
+    if drained.unclosed.is_empty() {
         info!("drained; every position is committed");
         return exit;
     }
-    warn!(unfinished = ?drained.unfinished, "drained, but the last commit was not acknowledged; finished work may run again");
+    warn!(
+        partitions = ?drained.unclosed,
+        unfinished = ?drained.unfinished,
+        "drained, but the last commit of these partitions was not acknowledged; finished work may run again"
+    );
     if exit == Exit::Drained { Exit::Unacknowledged } else { exit }
 }
 

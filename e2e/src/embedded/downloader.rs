@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use downloader::config::Settings;
-use downloader::drain::Exit;
+use downloader::drain::{Ended, Exit};
 use downloader::observe::health;
 use downloader::observe::telemetry::{self, Telemetry};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -230,7 +230,7 @@ impl Child {
 /// A downloader as a task of this process.
 pub struct InProcess {
     stop: CancellationToken,
-    running: JoinHandle<anyhow::Result<Exit>>,
+    running: JoinHandle<anyhow::Result<Ended>>,
 }
 
 impl InProcess {
@@ -260,7 +260,8 @@ impl InProcess {
     pub async fn drain(self, patience: Duration) -> anyhow::Result<Exit> {
         self.stop.cancel();
         let ended = tokio::time::timeout(patience, self.running).await;
-        ended.with_context(|| format!("drain within {patience:?}"))?.context("run the downloader")?
+        let ended = ended.with_context(|| format!("drain within {patience:?}"))?.context("run the downloader")??;
+        Ok(ended.exit)
     }
 }
 

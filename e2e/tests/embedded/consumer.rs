@@ -116,6 +116,7 @@ async fn metadata_that_is_not_to_be_believed_is_counted_and_replayed() {
                 anchor_ms: None,
                 end: 30,
                 unfinished: vec![1],
+                log_id: None,
             };
             let copied = elsewhere.write(&place(&world, partition), 1, METADATA_UNITS_MAX, 0).unwrap().0;
             let metadata = metadata.map_or(copied, str::to_owned);

@@ -78,6 +78,10 @@ fn common(settings: &Settings) -> ClientConfig {
         .set("client.id", "downloader")
         .set("socket.keepalive.enable", "true")
         .set("reconnect.backoff.max.ms", "2000")
+        // What was sent into a network that was cut is given up soon, or work would resume a minute after it healed (I6);
+        // likewise connections that were begun meanwhile.
+        .set("socket.timeout.ms", "10000")
+        .set("socket.connection.setup.timeout.ms", "10000")
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Warning);
     config
 }

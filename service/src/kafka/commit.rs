@@ -2,7 +2,7 @@
 //! does, and nobody waits for one without a deadline. One commit is under way at a time.
 //!
 //! What is newly assigned is opened here: the group's offset and metadata are read, reading is set to begin there, and a
-//! first commit claims the partition. Killed here: the broker keeps the older position, which is just as true.
+//! first commit claims the partition. A topic that was made anew is noticed here, and opened again. Killed here: the broker keeps the older position, which is just as true.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::committed;
 use super::intake::Intake;
+use super::log_id::LogIds;
 use super::rebalance::Callbacks;
 use crate::observe::metrics::Metrics;
 use crate::progress::{Commit, Epoch};
@@ -29,6 +30,8 @@ const REPEAT_AFTER_MAX: Duration = Duration::from_secs(10);
 const WARN_EVERY: Duration = Duration::from_secs(10);
 /// How long the broker may take to say what a group holds.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the broker may take to say, on the way, which log a partition is. No commit waits for that.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of metadata in one request: brokers refuse a whole request near 1 MiB, and then nothing of it is kept.
 const METADATA_BYTES_MAX: usize = 256 << 10;
@@ -94,6 +97,7 @@ pub(super) struct Committer {
 
 /// What the thread remembers.
 struct Memory {
+    log_ids: LogIds,
     due: Instant,
     repeated: Instant,
     warned: Option<Instant>,
@@ -108,12 +112,13 @@ impl Committer {
     /// The system has no thread to give.
     pub(super) fn start(self, requests: Requests) -> anyhow::Result<JoinHandle<()>> {
         let thread = std::thread::Builder::new().name("kafka-commit".into());
-        thread.spawn(move || self.run(&requests)).context("start the commit thread")
+        let now = Instant::now();
+        let log_ids = LogIds::new(self.client.clone(), &self.topic)?;
+        let memory = Memory { log_ids, due: now + self.interval, repeated: now, warned: None, open_at: now };
+        thread.spawn(move || self.run(&requests, memory)).context("start the commit thread")
     }
 
-    fn run(self, requests: &Requests) {
-        let now = Instant::now();
-        let mut memory = Memory { due: now + self.interval, repeated: now, warned: None, open_at: now };
+    fn run(self, requests: &Requests, mut memory: Memory) {
         let repeat_after = REPEAT_AFTER_MAX.min(self.lease / 2);
         loop {
             match requests.requests.recv_timeout(memory.due.saturating_duration_since(Instant::now())) {
@@ -127,8 +132,12 @@ impl Committer {
                 Ok(Request::Now) | Err(RecvTimeoutError::Timeout) => {}
             }
             requests.asked.store(false, Ordering::Release);
+            self.look_at_the_log(&mut memory);
             self.open(&mut memory);
             let repeat = memory.repeated.elapsed() >= repeat_after;
+            if repeat && let Err(error) = memory.log_ids.ask(ASK_PATIENCE) {
+                debug!("{error:#}");
+            }
             let acknowledged = self.commit_all(self.intake.commits(repeat), &mut memory);
             if repeat && acknowledged {
                 memory.repeated = Instant::now();
@@ -140,6 +149,32 @@ impl Committer {
         }
     }
 
+    /// Where the topic was made anew since a partition was opened, that is opened again: at the same offset there is another
+    /// record now, and nothing else would tell.
+    fn look_at_the_log(&self, memory: &mut Memory) {
+        let log_id = match memory.log_ids.answer(Duration::ZERO) {
+            Ok(Some(Some(log_id))) => log_id,
+            Ok(_) => return,
+            Err(error) => return debug!("{error:#}"),
+        };
+        let stale = self.intake.of_another_log(log_id);
+        if stale.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(stale.len());
+        for (partition, _) in &stale {
+            list.add_partition(&self.topic, *partition);
+        }
+        warn!(partitions = ?stale, "the topic was made anew; reading it from where the group stands in the new one");
+        // What was fetched before is dropped, so that nothing arrives while it is not known where reading begins.
+        if let Err(error) = self.client.pause(&list) {
+            return self.warn(memory, || warn!(%error, "cannot pause partitions of a topic that was made anew"));
+        }
+        for (partition, epoch) in stale {
+            self.intake.reopen(partition, epoch);
+        }
+    }
+
     /// Opens what was assigned: reading begins where the group says, and nothing starts before a commit has claimed it.
     fn open(&self, memory: &mut Memory) {
         let opening = self.intake.opening();
@@ -147,7 +182,8 @@ impl Committer {
             return;
         }
         let partitions: Vec<i32> = opening.iter().map(|(partition, _)| *partition).collect();
-        let begun = committed::find(&self.client, &self.topic, &partitions, OPEN_PATIENCE).and_then(|found| {
+        let found = committed::find(&self.client, &mut memory.log_ids, &self.topic, &partitions, OPEN_PATIENCE);
+        let begun = found.and_then(|found| {
             let starts = found.iter().zip(&opening).filter_map(|((partition, found), (_, epoch))| {
                 Some((*partition, *epoch, self.intake.opened(*partition, *epoch, found)?))
             });
@@ -226,17 +262,20 @@ impl Committer {
         let mut rest = commits;
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_of(rest));
-            acknowledged &= match self.send(batch) {
+            let result = match self.send(batch) {
                 Err(error) if may_be_one_partitions(&error) => {
                     let bare: Vec<Commit> = batch.iter().map(Commit::bare).collect();
-                    self.send(&bare).is_ok()
+                    self.send(&bare)
                 }
+                result => result,
+            };
+            match result {
+                Ok(()) => self.intake.closed(batch),
                 Err(error) => {
                     self.warn(memory, || warn!(%error, "a closing commit was not acknowledged"));
-                    false
+                    acknowledged = false;
                 }
-                Ok(()) => true,
-            };
+            }
             rest = later;
         }
         acknowledged

@@ -1,4 +1,4 @@
-//! What a group holds for partitions, and where their logs begin and end.
+//! What a group holds for partitions, and which logs they are: where they begin and end, and the topic's id.
 //!
 //! The metadata of a commit is bytes from outside: the client's own accessor panics where they are not UTF-8, so they are
 //! read through the C list.
@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::log_id::LogIds;
 use super::rebalance::Callbacks;
 use crate::progress::Found;
 
@@ -18,12 +19,16 @@ use crate::progress::Found;
 /// The broker did not answer in time, or refused; nothing is known then.
 pub(super) fn find(
     client: &BaseConsumer<Callbacks>,
+    log_ids: &mut LogIds,
     topic: &str,
     partitions: &[i32],
     patience: Duration,
 ) -> anyhow::Result<Vec<(i32, Found)>> {
     let deadline = Instant::now() + patience;
     let left = || deadline.saturating_duration_since(Instant::now());
+    // Before the offsets: of a topic that is made anew in between, the offsets are the new one's, and the next look at the
+    // id opens it again.
+    let log_id = log_ids.find(left())?;
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
         asked.add_partition(topic, *partition);
@@ -42,7 +47,7 @@ pub(super) fn find(
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
-        found.push((element.partition(), Found { committed, metadata, log_start, log_end }));
+        found.push((element.partition(), Found { committed, metadata, log_start, log_end, log_id }));
     }
     Ok(found)
 }

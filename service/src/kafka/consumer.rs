@@ -29,6 +29,8 @@ use crate::task::Ticket;
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
 /// The same error is logged at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+/// A last commit that was refused is made again after this long.
+const CLOSE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Leaving the group takes a moment; a broker that is gone must not hold the end up.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -51,8 +53,8 @@ struct Running {
 /// How a consumer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drained {
-    /// Every partition's last position was acknowledged.
-    pub acknowledged: bool,
+    /// Partitions that were ours when the drain began and whose last commit was not acknowledged.
+    pub unclosed: Vec<i32>,
     /// Records received and unfinished, by partition and offset.
     pub unfinished: Vec<(i32, i64)>,
 }
@@ -147,7 +149,7 @@ impl Consumer {
 
     /// Ends at once, without a last commit: the client has failed. Its threads end on their own.
     pub fn abandon(&self) {
-        self.intake.unassigned(&self.intake.partitions());
+        self.intake.lost(&self.intake.partitions());
         self.intake.close();
         self.part();
     }
@@ -156,15 +158,20 @@ impl Consumer {
     pub fn drain(&self, patience: Duration) -> Drained {
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
-        let partitions = self.intake.partitions();
         let unfinished = self.intake.open_records();
-        let closing = self.intake.unassigned(&partitions);
-        let acknowledged = self.commits.close(closing, left());
+        let mut owed = self.intake.close_all();
+        // Refused in the middle of a rebalance: once the poll thread has served that, the commit is taken, or the partition
+        // is no longer ours.
+        while !owed.is_empty() && !self.commits.close(owed, left()) && !left().is_zero() {
+            std::thread::sleep(CLOSE_AGAIN_AFTER.min(left()));
+            owed = self.intake.owed();
+        }
+        let unclosed = self.intake.unclosed();
         let gone = self.part();
         if gone.recv_timeout(left().min(LEAVE_PATIENCE)).is_err() {
             warn!("the group was not left in time; the broker will notice at the session timeout");
         }
-        Drained { acknowledged, unfinished }
+        Drained { unclosed, unfinished }
     }
 
     /// Stops both threads and leaves the group. The receiver hears when that is done.
@@ -227,33 +234,36 @@ impl Poller {
 
     fn take(&self, record: &BorrowedMessage<'_>) {
         self.metrics.record_received(record.partition());
-        self.intake.received(Delivery::new(
+        let delivery = Delivery::new(
             record.payload().map(<[u8]>::to_vec),
             record.key().map(<[u8]>::to_vec),
             record.headers().map(rdkafka::message::BorrowedHeaders::detach),
             record.timestamp().to_millis(),
             (record.partition(), record.offset()),
-        ));
+        );
+        if !self.intake.received(delivery) {
+            self.change_flow(vec![record.partition()], "pause");
+        }
     }
 
     /// Pauses partitions with a long backlog and resumes those with a short one.
     fn relieve(&self) {
         let (pause, resume) = self.intake.pressure();
-        let list = |partitions: Vec<i32>| {
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                list.add_partition(&self.topic, partition);
-            }
-            list
-        };
-        for (list, act) in [(list(pause), "pause"), (list(resume), "resume")] {
-            if list.count() == 0 {
-                continue;
-            }
-            let result = if act == "pause" { self.client.pause(&list) } else { self.client.resume(&list) };
-            if let Err(error) = result {
-                warn!(%error, act, "cannot change the flow of a partition");
-            }
+        self.change_flow(pause, "pause");
+        self.change_flow(resume, "resume");
+    }
+
+    fn change_flow(&self, partitions: Vec<i32>, act: &'static str) {
+        if partitions.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        let result = if act == "pause" { self.client.pause(&list) } else { self.client.resume(&list) };
+        if let Err(error) = result {
+            warn!(%error, act, "cannot change the flow of a partition");
         }
     }
 
@@ -262,7 +272,7 @@ impl Poller {
         if let Some((code, reason)) = self.client.client().fatal_error() {
             error!(?code, reason, "the Kafka client failed for good");
             // Whatever it still holds is no longer known to be ours (I7).
-            self.intake.unassigned(&self.intake.partitions());
+            self.intake.lost(&self.intake.partitions());
             let _ = self.failure.send(Some(format!("{code:?}: {reason}")));
             return true;
         }

@@ -24,7 +24,7 @@ pub use delivery::Delivery;
 use super::commit::Commits;
 use crate::flow::hosts::HostKey;
 use crate::observe::metrics::Metrics;
-use crate::progress::{Care, Commit, Epoch, Found, Progress, Received};
+use crate::progress::{Care, Commit, Epoch, Found, LogId, Progress, Received};
 use crate::task::Ticket;
 use delivery::Share;
 use queue::Queue;
@@ -68,6 +68,16 @@ pub struct Sizes {
     pub strikes: u8,
 }
 
+/// Where a record belongs.
+enum Placed {
+    /// It is to be worked, in this epoch.
+    In(Epoch),
+    /// It is not to be worked.
+    Nowhere,
+    /// It is of another log than the one its partition was opened on.
+    InAnotherLog,
+}
+
 impl Intake {
     /// Owns nothing yet; at most `parallel` records run at once.
     pub(super) fn new(progress: Progress, parallel: usize, commits: Commits, metrics: Metrics) -> Intake {
@@ -79,9 +89,12 @@ impl Intake {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These partitions are ours from now on, and have to be opened.
+    /// These partitions are ours from now on, and have to be opened. During a drain they are left to the next owner.
     pub(super) fn assigned(&self, partitions: &[i32]) {
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         for partition in partitions {
             state.end(*partition);
             state.progress.assigned(*partition);
@@ -90,10 +103,41 @@ impl Intake {
         self.commits.soon();
     }
 
-    /// These partitions are no longer ours: ends their epochs and returns the commits that close them.
-    pub(super) fn unassigned(&self, partitions: &[i32]) -> Vec<Commit> {
+    /// These partitions are given up: ends their epochs and returns the commits that close them.
+    pub(super) fn revoked(&self, partitions: &[i32]) -> Vec<Commit> {
         let mut state = self.lock();
-        partitions.iter().filter_map(|partition| state.end(*partition)).collect()
+        partitions.iter().filter_map(|partition| state.hand_back(*partition)).collect()
+    }
+
+    /// These partitions are somebody else's by now, or may be: ends their epochs; nothing more is said of them.
+    pub(super) fn lost(&self, partitions: &[i32]) {
+        let mut state = self.lock();
+        partitions.iter().for_each(|partition| state.lose(*partition));
+    }
+
+    /// Ends every epoch and returns the commits that are owed.
+    pub(super) fn close_all(&self) -> Vec<Commit> {
+        let partitions = self.partitions();
+        self.revoked(&partitions);
+        self.owed()
+    }
+
+    /// The broker acknowledged these last commits.
+    pub(super) fn closed(&self, commits: &[Commit]) {
+        let mut state = self.lock();
+        for commit in commits {
+            state.owed.remove(&commit.partition);
+        }
+    }
+
+    /// The last commits that a drain owes and may still make.
+    pub(super) fn owed(&self) -> Vec<Commit> {
+        self.lock().owed.values().flatten().cloned().collect()
+    }
+
+    /// Partitions whose last commit a drain owes, whether or not it may still be made.
+    pub(super) fn unclosed(&self) -> Vec<i32> {
+        self.lock().owed.keys().copied().collect()
     }
 
     /// Assigned and not open yet.
@@ -142,19 +186,28 @@ impl Intake {
         Some(opened.start)
     }
 
+    /// Partitions that were opened on another log than this one, which the topic's name stands for now.
+    pub(super) fn of_another_log(&self, log_id: LogId) -> Vec<(i32, Epoch)> {
+        self.lock().progress.of_another_log(log_id)
+    }
+
     /// Opening has to be done once more.
     pub(super) fn reopen(&self, partition: i32, epoch: Epoch) {
         let mut state = self.lock();
-        if state.progress.is_current(partition, epoch) {
+        if !state.closed && state.progress.is_current(partition, epoch) {
             state.end(partition);
             state.progress.assigned(partition);
         }
     }
 
-    /// Takes a record in.
-    pub(super) fn received(&self, mut delivery: Delivery) {
+    /// Takes a record in. False: its partition has to be opened again, and must be paused until then.
+    pub(super) fn received(&self, mut delivery: Delivery) -> bool {
         let mut state = self.lock();
-        let Some(epoch) = self.place(&mut state, &delivery) else { return };
+        let epoch = match self.place(&mut state, &delivery) {
+            Placed::In(epoch) => epoch,
+            Placed::Nowhere => return true,
+            Placed::InAnotherLog => return false,
+        };
         let partition = delivery.ticket.partition;
         delivery.ticket.epoch = epoch;
         delivery.ended = state.ended.get(&partition).cloned().unwrap_or_default();
@@ -166,24 +219,35 @@ impl Intake {
             self.commits.soon();
         }
         self.may_start.notify_one();
+        true
     }
 
-    /// The epoch in which the record is to be worked; `None`: it is not.
-    fn place(&self, state: &mut State, delivery: &Delivery) -> Option<Epoch> {
+    /// Where the record belongs.
+    fn place(&self, state: &mut State, delivery: &Delivery) -> Placed {
         let Ticket { partition, offset, .. } = delivery.ticket;
         state.note_jump(partition, offset);
         loop {
-            // Polled before the revocation was served, or before reading begins where it should.
-            match state.progress.received(partition, offset, delivery.timestamp_ms)? {
-                Ok((epoch, Received::New)) => return Some(epoch),
+            let Some(received) = state.progress.received(partition, offset, delivery.timestamp_ms) else {
+                // Polled before the revocation was served, or before reading begins where it should.
+                return Placed::Nowhere;
+            };
+            match received {
+                Ok((epoch, Received::New)) => return Placed::In(epoch),
                 Ok((_, Received::Done)) => {
                     self.metrics.record_skipped();
-                    return None;
+                    return Placed::Nowhere;
+                }
+                Ok((_, Received::AnotherLog)) if state.progress.is_identified(partition) => {
+                    warn!(partition, offset, "offsets went backwards, so this is another log; opening it");
+                    state.end(partition);
+                    state.progress.assigned(partition);
+                    self.commits.soon();
+                    return Placed::InAnotherLog;
                 }
                 Ok((_, Received::AnotherLog)) => {
                     warn!(partition, offset, "offsets went backwards, so this is another log; reading it from here");
                     state.forget(partition);
-                    state.progress.restarted(partition, offset)?;
+                    state.progress.restarted(partition, offset);
                     state.waiting.insert(partition, Queue::default());
                     state.ended.insert(partition, CancellationToken::new());
                     self.commits.soon();
@@ -370,11 +434,6 @@ impl Intake {
             metadata_units: state.progress.metadata_units(),
             strikes: state.progress.strikes(),
         }
-    }
-
-    /// Partitions whose lease does not run.
-    pub(super) fn unleased(&self) -> usize {
-        self.lock().progress.unleased(Instant::now())
     }
 
     /// The partitions that are ours.

@@ -36,7 +36,9 @@ fn partitions(list: &TopicPartitionList) -> Vec<i32> {
 
 impl ClientContext for Callbacks {
     fn stats(&self, statistics: Statistics) {
-        self.health.unleased(self.intake.unleased());
+        let sizes = self.intake.sizes();
+        self.health.unleased(sizes.unleased);
+        self.health.unclean_ends(sizes.strikes);
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         if self.broker_up.lock().unwrap_or_else(PoisonError::into_inner).replace(up) != Some(up) {
             let state = if up { Ok(()) } else { Err("no broker of KAFKA_BROKERS answers".to_owned()) };
@@ -67,13 +69,19 @@ impl ConsumerContext for Callbacks {
             }
             Rebalance::Revoke(list) => {
                 let partitions = partitions(list);
-                let closing = self.intake.unassigned(&partitions);
                 if client.assignment_lost() {
+                    self.intake.lost(&partitions);
+                    // Until the next assignment, an empty one included.
+                    self.health.joined(false);
                     warn!(?partitions, "partitions lost; somebody else may own them already");
                     self.metrics.rebalanced("lost");
                 } else {
+                    let closing = self.intake.revoked(&partitions);
+                    let open = closing.len();
                     let acknowledged = self.commits.close(closing, CLOSING_COMMIT_PATIENCE);
-                    info!(?partitions, acknowledged, "partitions revoked");
+                    // What was not acknowledged by now must not be said later.
+                    self.intake.lost(&partitions);
+                    info!(?partitions, open, acknowledged, "partitions revoked");
                     self.metrics.rebalanced("revoked");
                 }
             }

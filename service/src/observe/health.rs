@@ -15,6 +15,7 @@ pub use client::ask;
 pub use server::serve;
 
 use crate::error::Dependency;
+use crate::progress::ENVIRONMENT_AT;
 
 /// Without a turn of the poll loop for this long the consumer is taken for wedged.
 pub const POLL_SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -35,6 +36,7 @@ struct Facts {
     store: Answer,
     overdue_task: bool,
     unleased: usize,
+    unclean_ends: u8,
     draining: bool,
 }
 
@@ -84,6 +86,11 @@ impl Health {
         self.facts().unleased = partitions;
     }
 
+    /// Ends without a farewell, in a row, of those who worked the same records before this process.
+    pub fn unclean_ends(&self, count: u8) {
+        self.facts().unclean_ends = count;
+    }
+
     /// The process has begun to drain; it will not take work again.
     pub fn draining(&self) {
         self.facts().draining = true;
@@ -130,6 +137,13 @@ impl Health {
             let partitions = facts.unleased;
             reasons.push(format!(
                 "no commit was acknowledged for COMMIT_LEASE: nothing of {partitions} partition(s) starts or is published"
+            ));
+        }
+        if facts.unclean_ends >= ENVIRONMENT_AT && !facts.draining {
+            reasons.push(format!(
+                "{} processes in a row were ended over the same records: look for what ends them (memory limit, probes, \
+                 node); the records are worked one at a time in child processes meanwhile",
+                facts.unclean_ends
             ));
         }
         for dependency in DEPENDENCIES {
@@ -222,6 +236,16 @@ mod tests {
         assert!(reason(health.readyz()).contains("past every deadline"));
         health.overdue_task(false);
         assert_eq!((health.livez(), health.readyz()), (Ok(()), Ok(())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_unclean_ends_in_a_row_make_it_unready() {
+        let health = working();
+        health.unclean_ends(ENVIRONMENT_AT - 1);
+        assert_eq!(health.readyz(), Ok(()));
+        health.unclean_ends(ENVIRONMENT_AT);
+        assert_eq!(health.livez(), Ok(()), "a restart would be one more");
+        assert!(reason(health.readyz()).starts_with("6 processes in a row"));
     }
 
     #[tokio::test(start_paused = true)]

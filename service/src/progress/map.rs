@@ -6,7 +6,8 @@
 //!
 //! `dl1` (magic and major version), a letter for the form of the text, then: length of the body, body, CRC-32. The body:
 //! flags, run id (8 bytes), strikes, fence, limit, with flag 2 the timestamp of the record at the offset, with flag 4 the
-//! map: its end, k, how many gaps, the gaps; then extensions (tag, length, bytes) that an older reader skips.
+//! map: its end, k, how many gaps, the gaps; then extensions (tag, length, bytes) that an older reader skips. Extension 1 is
+//! the log's id.
 
 mod bits;
 mod text;
@@ -25,8 +26,11 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 const MAGIC: &str = "dl";
 const MAJOR: char = '1';
 const PREFIX_UNITS: usize = 4;
-/// The most that everything but the gaps takes: length 3, flags 1, run id 8, eight numbers of at most 10, CRC 4.
-const FRAME_BYTES_MAX: usize = 3 + 1 + 8 + 8 * 10 + 4;
+/// The most that everything but the gaps takes: length 3, flags 1, run id 8, eight numbers of at most 10, the log's id 10,
+/// CRC 4.
+const FRAME_BYTES_MAX: usize = 3 + 1 + 8 + 8 * 10 + 10 + 4;
+/// Tag of the extension that holds the log's id.
+const LOG_ID: u64 = 1;
 
 const OPEN: u8 = 1;
 const ANCHORED: u8 = 2;
@@ -42,6 +46,10 @@ pub struct Place {
     /// The partition.
     pub partition: i32,
 }
+
+/// Tells a log from a later one of the same name: 64 bits made of its topic's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogId(pub u64);
 
 /// The content of a commit's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +70,8 @@ pub struct Note {
     pub end: i64,
     /// The unfinished offsets from the committed one up to `end`, ascending; the committed one is the first.
     pub unfinished: Vec<i64>,
+    /// Which log all of this is about, where that is known.
+    pub log_id: Option<LogId>,
 }
 
 /// Why a text is not believed. Then everything above the committed offset counts as unfinished.
@@ -75,7 +85,8 @@ pub enum Distrust {
     Newer,
     /// Cut off or damaged, or copied from another place.
     Mismatch,
-    /// The record at the committed offset is not the one the map was made above: the log is another.
+    /// The topic was made anew, or the record at the committed offset is not the one the map was made above: the log is
+    /// another.
     AnotherLog,
 }
 
@@ -103,7 +114,7 @@ impl fmt::Display for Distrust {
             Distrust::Foreign => "the metadata is another program's",
             Distrust::Newer => "the metadata is of a later version",
             Distrust::Mismatch => "the metadata is damaged, or belongs to another offset, topic or group",
-            Distrust::AnotherLog => "the record at the committed offset is not the one the map was made above",
+            Distrust::AnotherLog => "the metadata was written for another log of that name",
         })
     }
 }
@@ -178,6 +189,11 @@ impl Note {
             body.number(k.into());
             body.number(u64::try_from(gaps.len()).unwrap_or(u64::MAX));
             gaps.iter().for_each(|gap| body.gap(*gap, k));
+        }
+        if let Some(LogId(id)) = self.log_id {
+            body.number(LOG_ID);
+            body.number(8);
+            body.raw(&id.to_be_bytes());
         }
         let body = body.finish();
         let mut whole = Writer::default();
@@ -255,13 +271,17 @@ fn parse(bytes: &[u8], place: &Place, offset: i64) -> Option<Note> {
             return None;
         }
     }
-    // What is left are extensions of a later minor version: each is skipped, but they must be well-formed.
+    // Extensions of a later minor version are skipped, but they must be well-formed.
+    let mut log_id = None;
     while body.left() > 1 {
-        let _tag = body.number()?;
+        let tag = body.number()?;
         let length = body.number()?;
-        body.raw(usize::try_from(length).ok()?)?;
+        let content = body.raw(usize::try_from(length).ok()?)?;
+        if tag == LOG_ID {
+            log_id = Some(LogId(u64::from_be_bytes(content.try_into().ok()?)));
+        }
     }
-    Some(Note { run_id, open: flags & OPEN != 0, strikes, fence, limit, anchor_ms, end, unfinished })
+    Some(Note { run_id, open: flags & OPEN != 0, strikes, fence, limit, anchor_ms, end, unfinished, log_id })
 }
 
 fn above(high: i64, low: i64) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::map::{Distrust, METADATA_UNITS_MAX, Note, Place};
+use super::map::{Distrust, LogId, METADATA_UNITS_MAX, Note, Place};
 use super::offsets::{Offsets, Received};
 use super::quarantine::{Care, Quarantine, START_AHEAD};
 use super::{Commit, Epoch};
@@ -23,6 +23,8 @@ pub struct Found {
     pub log_start: i64,
     /// The offset after the log's last record.
     pub log_end: i64,
+    /// Which log it is; `None`: the broker knows no ids of topics.
+    pub log_id: Option<LogId>,
 }
 
 /// How an owner begins.
@@ -58,6 +60,7 @@ pub(super) struct Owned {
     pub(super) epoch: Epoch,
     pub(super) offsets: Offsets,
     pub(super) quarantine: Quarantine,
+    pub(super) log_id: Option<LogId>,
     place: Place,
     run_id: u64,
     /// The record that the predecessor's map was made above: offset and time.
@@ -83,6 +86,7 @@ impl Owned {
             epoch,
             offsets: Offsets::from(found.log_start),
             quarantine: Quarantine::none(found.log_start),
+            log_id: found.log_id,
             place,
             run_id,
             anchor: None,
@@ -95,24 +99,31 @@ impl Owned {
             last_units: 0,
         };
         let Some(committed) = found.committed else { return (owned, opened) };
+        let note = Note::read(&found.metadata, &owned.place, committed);
+        let stated = note.as_ref().ok().and_then(Option::as_ref).and_then(|note| note.log_id);
+        // A commit of a former owner, made before it knew that the topic was made anew: not even its offset is of this log.
+        if stated.is_some() && found.log_id.is_some() && stated != found.log_id {
+            opened.distrust = Some(Distrust::AnotherLog);
+            return (owned, opened);
+        }
         if committed > found.log_end {
             opened.beyond_end = true;
             return (owned, opened);
         }
         opened.start = committed.max(found.log_start);
         owned.offsets = Offsets::from(committed);
-        match Note::read(&found.metadata, &owned.place, committed) {
+        match note {
             Err(distrust) => opened.distrust = Some(distrust),
             Ok(None) => owned.quarantine = Quarantine::none(opened.start),
             // The log is shorter than what was finished in it: what it holds there now are other records.
             Ok(Some(note)) if note.end > found.log_end => {
                 opened.distrust = Some(Distrust::AnotherLog);
-                owned.quarantine = Quarantine::taken_over(&note, opened.start);
+                owned.quarantine = Quarantine::taken_over(&note, opened.start, found.log_end);
             }
             Ok(Some(note)) => {
                 owned.offsets = Offsets::recovered(committed, &note.unfinished, note.end, note.anchor_ms);
                 owned.anchor = note.anchor_ms.map(|written_ms| (committed, written_ms));
-                owned.quarantine = Quarantine::taken_over(&note, opened.start);
+                owned.quarantine = Quarantine::taken_over(&note, opened.start, found.log_end);
             }
         }
         opened.expired = owned.offsets.open_within(committed, found.log_start);
@@ -121,6 +132,10 @@ impl Owned {
         opened.strikes = owned.quarantine.strikes();
         owned.limit = opened.start;
         (owned, opened)
+    }
+
+    pub(super) fn partition(&self) -> i32 {
+        self.place.partition
     }
 
     /// Another log begins at `offset`, under the same assignment.
@@ -224,6 +239,7 @@ impl Owned {
             anchor_ms: inherited.or(self.offsets.next_written_ms()),
             end,
             unfinished,
+            log_id: self.log_id,
         };
         let (metadata, covered_end) =
             note.write(&self.place, next_offset, self.units, k).unwrap_or((String::new(), i64::MIN));

@@ -42,12 +42,12 @@ impl Quarantine {
         Quarantine { strikes: 0, fence: offset }
     }
 
-    /// As the predecessor left it.
-    pub(super) fn taken_over(note: &Note, offset: i64) -> Quarantine {
+    /// As the predecessor left it. It announced more than the log held, perhaps: what is not below `log_end` has not run.
+    pub(super) fn taken_over(note: &Note, offset: i64, log_end: i64) -> Quarantine {
         let mut quarantine = Quarantine { strikes: note.strikes, fence: note.fence };
         if note.open {
             quarantine.strikes = note.strikes.saturating_add(1);
-            quarantine.fence = note.fence.max(note.limit);
+            quarantine.fence = note.fence.max(note.limit.min(log_end));
         }
         quarantine.progressed(offset);
         quarantine
@@ -87,32 +87,40 @@ mod tests {
     use super::*;
 
     fn note(open: bool, strikes: u8, fence: i64, limit: i64) -> Note {
-        Note { run_id: 0, open, strikes, fence, limit, anchor_ms: None, end: 0, unfinished: Vec::new() }
+        Note { run_id: 0, open, strikes, fence, limit, anchor_ms: None, end: 0, unfinished: Vec::new(), log_id: None }
     }
 
     #[test]
     fn an_unclean_end_is_a_strike_against_all_that_may_have_run() {
-        let first = Quarantine::taken_over(&note(true, 0, 100, 110), 100);
+        let first = Quarantine::taken_over(&note(true, 0, 100, 110), 100, 1_000);
         assert_eq!((first.strikes(), first.fence(), first.care(Duration::ZERO)), (1, 110, Care::None));
-        let second = Quarantine::taken_over(&note(true, 1, 110, 105), 101);
+        let second = Quarantine::taken_over(&note(true, 1, 110, 105), 101, 1_000);
         assert_eq!((second.strikes(), second.fence(), second.care(Duration::ZERO)), (2, 110, Care::Trial));
     }
 
     #[test]
+    fn what_did_not_exist_yet_is_no_suspect() {
+        let idle = Quarantine::taken_over(&note(true, 1, 100, 1_124), 100, 103);
+        assert_eq!((idle.strikes(), idle.fence()), (2, 103));
+        let nothing_ran = Quarantine::taken_over(&note(true, 1, 100, 1_124), 100, 100);
+        assert_eq!((nothing_ran.strikes(), nothing_ran.care(Duration::ZERO)), (0, Care::None));
+    }
+
+    #[test]
     fn a_clean_end_hands_the_suspicion_on_as_it_is() {
-        let handed = Quarantine::taken_over(&note(false, 2, 110, 999), 100);
+        let handed = Quarantine::taken_over(&note(false, 2, 110, 999), 100, 1_000);
         assert_eq!((handed.strikes(), handed.fence()), (2, 110));
     }
 
     #[test]
     fn the_streak_is_over_when_all_suspects_are_through() {
-        let mut streak = Quarantine::taken_over(&note(true, 1, 100, 110), 100);
+        let mut streak = Quarantine::taken_over(&note(true, 1, 100, 110), 100, 1_000);
         assert!(!streak.progressed(109));
         assert_eq!(streak.care(Duration::ZERO), Care::Trial);
         assert!(streak.progressed(110));
         assert_eq!(streak.care(Duration::ZERO), Care::None);
         assert_eq!(
-            Quarantine::taken_over(&note(true, 3, 100, 110), 110).care(Duration::ZERO),
+            Quarantine::taken_over(&note(true, 3, 100, 110), 110, 1_000).care(Duration::ZERO),
             Care::None,
             "at the hand-over too"
         );
@@ -120,9 +128,9 @@ mod tests {
 
     #[test]
     fn many_strikes_are_held_against_nobody() {
-        let many = Quarantine::taken_over(&note(true, 5, 0, 110), 100);
+        let many = Quarantine::taken_over(&note(true, 5, 0, 110), 100, 1_000);
         assert_eq!(many.care(Duration::ZERO), Care::Alone);
         assert_eq!(many.care(CALM_AFTER), Care::Trial, "or a record that does kill would never end");
-        assert_eq!(Quarantine::taken_over(&note(true, u8::MAX, 0, 110), 100).strikes(), u8::MAX);
+        assert_eq!(Quarantine::taken_over(&note(true, u8::MAX, 0, 110), 100, 1_000).strikes(), u8::MAX);
     }
 }

@@ -27,7 +27,11 @@ pub(super) struct State {
     jumps: Vec<Jump>,
     pub(super) paused: BTreeSet<i32>,
     pub(super) served_last: i32,
+    /// Nothing starts any more.
     pub(super) closed: bool,
+    /// The last commits that a drain owes: one for each partition that was ours when it began, until it is acknowledged.
+    /// `None`: it may no longer be made.
+    pub(super) owed: BTreeMap<i32, Option<Commit>>,
     pub(super) parallel: usize,
     pub(super) running: usize,
     /// Of these, suspects.
@@ -57,6 +61,7 @@ impl State {
             paused: BTreeSet::new(),
             served_last: -1,
             closed: false,
+            owed: BTreeMap::new(),
             parallel,
             running: 0,
             careful: 0,
@@ -69,6 +74,28 @@ impl State {
         self.forget(partition);
         self.log_end.remove(&partition);
         self.progress.unassigned(partition)
+    }
+
+    /// Ends the epoch of a partition whose last commit may still be made.
+    pub(super) fn hand_back(&mut self, partition: i32) -> Option<Commit> {
+        let closing = self.end(partition);
+        match closing {
+            Some(commit) if self.closed => {
+                self.owed.insert(partition, Some(commit.clone()));
+                Some(commit)
+            }
+            // A drain may have ended its epoch before, and not have heard yet that it is closed.
+            None => self.owed.get(&partition).cloned().flatten(),
+            closing => closing,
+        }
+    }
+
+    /// Ends the epoch of a partition that may have another owner already.
+    pub(super) fn lose(&mut self, partition: i32) {
+        let was_open = self.end(partition).is_some();
+        if self.closed && (was_open || self.owed.contains_key(&partition)) {
+            self.owed.insert(partition, None);
+        }
     }
 
     /// Cancels what runs and drops what waits.

@@ -41,6 +41,10 @@ fn task(partition: i32, offset: i64, host: &str) -> Delivery {
     Delivery::new(Some(payload.into_bytes()), None, None, Some(offset), (partition, offset))
 }
 
+fn receive(intake: &Intake, delivery: Delivery) {
+    assert!(intake.received(delivery), "of the log that was opened");
+}
+
 fn take(intake: &Arc<Intake>) -> Option<Delivery> {
     intake.next().now_or_never().flatten()
 }
@@ -61,11 +65,11 @@ fn an_identity_tells_records_apart_and_a_recreated_topics_too() {
 fn nothing_starts_before_a_commit_has_claimed_the_partition() {
     let intake = owning(&[]);
     intake.assigned(&[0]);
-    intake.received(record(0, 0));
+    receive(&intake, record(0, 0));
     let (partition, epoch) = intake.opening().remove(0);
     intake.opened(partition, epoch, &Found::default());
     assert!(take(&intake).is_none(), "what came before it was open is read again");
-    intake.received(record(0, 0));
+    receive(&intake, record(0, 0));
     assert!(take(&intake).is_none(), "not claimed");
     acknowledge(&intake);
     assert_eq!(take(&intake).expect("claimed").ticket.offset, 0);
@@ -74,18 +78,18 @@ fn nothing_starts_before_a_commit_has_claimed_the_partition() {
 #[tokio::test]
 async fn nothing_is_handed_to_the_producer_after_the_partition_ended() {
     let intake = owning(&[0]);
-    intake.received(record(0, 0));
+    receive(&intake, record(0, 0));
     let delivery = take(&intake).expect("waiting");
     assert!(delivery.leased().now_or_never().is_some());
-    intake.unassigned(&[0]);
+    intake.revoked(&[0]);
     assert!(delivery.leased().now_or_never().is_none());
 }
 
 #[test]
 fn one_partitions_backlog_does_not_starve_another() {
     let intake = owning(&[0, 1, 2]);
-    (0..100).for_each(|offset| intake.received(record(0, offset)));
-    intake.received(record(2, 3));
+    (0..100).for_each(|offset| receive(&intake, record(0, offset)));
+    receive(&intake, record(2, 3));
     let order: Vec<i32> = (0..3).map(|_| take(&intake).expect("waiting").ticket.partition).collect();
     assert!(order.contains(&2), "{order:?}");
 }
@@ -93,8 +97,8 @@ fn one_partitions_backlog_does_not_starve_another() {
 #[test]
 fn a_busy_server_holds_half_of_the_tasks_and_its_records_stand_aside() {
     let intake = owning(&[0]);
-    (0..7).for_each(|offset| intake.received(task(0, offset, "slow.example")));
-    (7..9).for_each(|offset| intake.received(task(0, offset, "other.example")));
+    (0..7).for_each(|offset| receive(&intake, task(0, offset, "slow.example")));
+    (7..9).for_each(|offset| receive(&intake, task(0, offset, "other.example")));
     let mut running = Vec::new();
     while running.len() < PARALLEL / 2 + 3 {
         running.push(take(&intake).expect("waiting"));
@@ -110,11 +114,11 @@ fn a_busy_server_holds_half_of_the_tasks_and_its_records_stand_aside() {
 #[test]
 fn a_revoked_partition_cancels_its_tasks_and_finishes_nothing_more() {
     let intake = owning(&[0]);
-    intake.received(record(0, 10));
-    intake.received(record(0, 11));
+    receive(&intake, record(0, 10));
+    receive(&intake, record(0, 11));
     acknowledge(&intake);
     let started = take(&intake).expect("waiting");
-    let closing = intake.unassigned(&[0]);
+    let closing = intake.revoked(&[0]);
     assert!(started.ended.is_cancelled());
     assert!(take(&intake).is_none(), "what waited is somebody else's");
     assert_eq!(closing.first().map(|commit| commit.next_offset), Some(10), "10 was not finished");
@@ -126,10 +130,10 @@ fn a_revoked_partition_cancels_its_tasks_and_finishes_nothing_more() {
 #[test]
 fn a_recreated_topic_is_read_from_its_start() {
     let intake = owning(&[0]);
-    intake.received(record(0, 99));
+    receive(&intake, record(0, 99));
     acknowledge(&intake);
     let old = take(&intake).expect("waiting");
-    intake.received(record(0, 0));
+    receive(&intake, record(0, 0));
     assert!(old.ended.is_cancelled());
     assert!(take(&intake).is_none(), "the new log has not been claimed");
     acknowledge(&intake);
@@ -140,12 +144,34 @@ fn a_recreated_topic_is_read_from_its_start() {
 }
 
 #[test]
+fn a_recreated_topic_with_an_id_is_opened_again() {
+    let intake = owning(&[]);
+    intake.assigned(&[0]);
+    let open = |id| {
+        let (partition, epoch) = intake.opening().remove(0);
+        intake.opened(partition, epoch, &Found { log_id: Some(LogId(id)), ..Found::default() });
+        acknowledge(&intake);
+    };
+    open(1);
+    receive(&intake, record(0, 99));
+    acknowledge(&intake);
+    let old = take(&intake).expect("waiting");
+    assert_eq!(intake.of_another_log(LogId(1)), []);
+    assert!(!intake.received(record(0, 0)), "to be paused");
+    assert!(old.ended.is_cancelled());
+    open(2);
+    receive(&intake, record(0, 0));
+    assert_eq!(take(&intake).expect("claimed").ticket.offset, 0);
+    assert_eq!(intake.of_another_log(LogId(3)).len(), 1);
+}
+
+#[test]
 fn nothing_starts_while_too_much_is_finished_and_uncommitted() {
     // As many partitions as it takes: each may start only what its last commit announced.
     let partitions: Vec<i32> = (0..).take(START_NOTHING_AT).collect();
     let intake = owning(&partitions);
     for partition in partitions {
-        (0..2).for_each(|offset| intake.received(record(partition, offset)));
+        (0..2).for_each(|offset| receive(&intake, record(partition, offset)));
     }
     let mut finished = 0;
     while let Some(delivery) = take(&intake) {
@@ -162,7 +188,7 @@ fn nothing_starts_while_too_much_is_finished_and_uncommitted() {
 fn a_long_backlog_pauses_its_partition_and_a_short_one_resumes_it() {
     let intake = owning(&[0, 1]);
     for offset in 0..i64::try_from(WAITING_RECORDS_MAX).expect("small") {
-        intake.received(record(0, offset));
+        receive(&intake, record(0, offset));
     }
     assert_eq!(intake.pressure(), (vec![0], vec![]));
     assert_eq!(intake.pressure(), (vec![], vec![]), "said once");
@@ -177,7 +203,7 @@ fn a_long_backlog_pauses_its_partition_and_a_short_one_resumes_it() {
 #[test]
 fn lag_counts_what_is_unread_and_what_is_unfinished() {
     let intake = owning(&[0]);
-    intake.received(record(0, 5));
+    receive(&intake, record(0, 5));
     intake.log_bounds([(0, 0, 10)].into_iter());
     assert_eq!(intake.lag(), Some(5), "four unread and one unfinished");
 }
@@ -190,12 +216,52 @@ fn a_jump_is_counted_as_loss_only_where_the_log_begins_later() {
         let line = text.lines().find(|line| line.starts_with("downloader_records_expired_total ")).map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
     };
-    intake.received(record(0, 10));
+    receive(&intake, record(0, 10));
     intake.log_bounds([(0, 0, 20)].into_iter());
     assert_eq!(expired(), 0, "never there: markers, or compacted away");
-    intake.received(record(1, 10));
+    receive(&intake, record(1, 10));
     intake.log_bounds([(1, 4, 20)].into_iter());
     assert_eq!(expired(), 4, "0 to 3 were there once");
     intake.log_bounds([(1, 4, 20)].into_iter());
     assert_eq!(expired(), 4, "said once");
+}
+
+#[test]
+fn a_drain_owes_each_partition_a_last_commit_until_it_is_acknowledged() {
+    let intake = owning(&[0, 1, 2, 3]);
+    intake.close();
+    let owed = intake.close_all();
+    assert_eq!(owed.iter().map(|commit| commit.partition).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    intake.closed(&owed[..1]);
+    assert_eq!(intake.owed(), owed[1..], "what was refused may be made again");
+    assert_eq!(intake.revoked(&[0, 1]), owed[1..2], "the revocation's commit is the drain's");
+    intake.closed(&owed[1..2]);
+    intake.lost(&[1, 2]);
+    assert_eq!(intake.owed(), owed[3..], "a lost partition may have another owner, and a commit would set it back");
+    assert_eq!(intake.unclosed(), [2, 3]);
+    intake.closed(&owed[3..]);
+    assert_eq!(intake.unclosed(), [2], "and it was not closed");
+}
+
+#[test]
+fn partitions_that_come_and_go_during_a_drain_are_accounted_for() {
+    let intake = owning(&[0, 1]);
+    intake.close();
+    intake.lost(&[0]);
+    assert_eq!(intake.unclosed(), [0], "the session ended before the drain did");
+    assert_eq!(intake.revoked(&[1]).len(), 1);
+    intake.lost(&[1]);
+    assert_eq!(intake.unclosed(), [0, 1], "the revocation has waited long enough");
+    intake.assigned(&[2]);
+    assert!(!intake.is_opening(), "left to the next owner, unclaimed");
+    assert_eq!((intake.close_all(), intake.unclosed()), (vec![], vec![0, 1]));
+}
+
+#[test]
+fn a_partition_lost_before_the_drain_is_the_next_owners() {
+    let intake = owning(&[0, 1]);
+    intake.lost(&[0]);
+    intake.close();
+    assert_eq!(intake.close_all().len(), 1);
+    assert_eq!(intake.unclosed(), [1]);
 }

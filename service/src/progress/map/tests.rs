@@ -16,6 +16,7 @@ fn note(offset: i64, unfinished: Vec<i64>, end: i64) -> Note {
         anchor_ms: Some(1_700_000_000_000),
         end,
         unfinished,
+        log_id: None,
     }
 }
 
@@ -29,6 +30,10 @@ fn a_note_is_a_short_text_and_stays_what_it_was() {
     let text = written(&note(100, vec![100, 103], 106), 100);
     assert_eq!(text, "dl1bFwcBI0VniavN7wEDgAiA0JX_vDEGAAEg8rdllw");
     assert_eq!(Note::read(text.as_bytes(), &place(), 100), Ok(Some(note(100, vec![100, 103], 106))));
+    let identified = Note { log_id: Some(LogId(0xfeed)), ..note(100, vec![100, 103], 106) };
+    let text = written(&identified, 100);
+    assert_eq!(text, "dl1bIQcBI0VniavN7wEDgAiA0JX_vDEGAAEgAQgAAAAAAAD-7flFUJM");
+    assert_eq!(Note::read(text.as_bytes(), &place(), 100), Ok(Some(identified)));
 }
 
 #[test]
@@ -132,9 +137,9 @@ fn sets() -> impl Strategy<Value = (i64, Vec<i64>, i64)> {
 proptest! {
     #[test]
     fn whatever_is_written_is_read_back(
-        (offset, unfinished, end) in sets(), open: bool, strikes: u8, anchor_ms: Option<i64>, k in 0..=K_MAX,
+        (offset, unfinished, end) in sets(), open: bool, strikes: u8, anchor_ms: Option<i64>, log: Option<u64>, k in 0..=K_MAX,
     ) {
-        let note = Note { open, strikes, anchor_ms, ..note(offset, unfinished, end) };
+        let note = Note { open, strikes, anchor_ms, log_id: log.map(LogId), ..note(offset, unfinished, end) };
         let (text, written_end) = note.write(&place(), offset, METADATA_UNITS_MAX, k).expect("fits");
         prop_assert_eq!(written_end, end);
         prop_assert!(text.encode_utf16().count() <= METADATA_UNITS_MAX);

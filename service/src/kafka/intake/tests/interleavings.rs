@@ -121,7 +121,7 @@ fn one_owner(broker: &Arc<Shared<Broker>>) {
     };
     (start..RECORDS).for_each(|offset| intake.received(record(offset)));
     (0..TURNS).for_each(|_| thread::yield_now());
-    let closing = intake.unassigned(&[0]);
+    let closing = intake.revoked(&[0]);
     for other in others {
         other.join().expect("no panic");
     }
