@@ -263,6 +263,8 @@ pub fn value_name(kind: Kind) -> &'static str {
         Kind::Bytes(..) => "bytes, KiB, MiB, GiB",
         Kind::Duration(..) => "ms, s, m, h",
         Kind::Cidrs => "CIDR,…",
+        Kind::Contact => "URL or mail address",
+        Kind::Nat64Prefixes => "IPv6 prefix,…",
         Kind::Ports => "port,…",
         Kind::SocketAddress => "address:port",
         Kind::Properties => "key=value;…",

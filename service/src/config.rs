@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Deserializer};
 
 pub use table::{Kind, SETTINGS, Setting};
@@ -46,8 +46,12 @@ pub struct Settings {
     pub fetch_per_host_max: usize,
     #[serde(default, deserialize_with = "cidrs")]
     pub fetch_allow_cidrs: Vec<IpNet>,
+    #[serde(default, deserialize_with = "nat64_prefixes")]
+    pub fetch_nat64_prefixes: Vec<Ipv6Net>,
     #[serde(deserialize_with = "ports")]
     pub fetch_allow_ports: Vec<u16>,
+    #[serde(default)]
+    pub fetch_user_agent_contact: Option<String>,
     #[serde(deserialize_with = "bytes")]
     pub source_bytes_max: u64,
     pub source_pixels_max: u64,
@@ -292,6 +296,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 
 fn cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     parsed(deserializer, parse::cidrs)
+}
+
+fn nat64_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ipv6Net>, D::Error> {
+    parsed(deserializer, parse::nat64_prefixes)
 }
 
 fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {

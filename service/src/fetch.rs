@@ -16,13 +16,16 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use reqwest::Response;
 use sha2::{Digest, Sha256};
-use tracing::debug;
+use tracing::{Span, debug};
 use url::Url;
 
 use crate::config::Settings;
 use crate::flow::hosts::Hosts;
 use crate::flow::limits::{ByteBudget, Fetches, Reservation};
-use clock::{Clock, Elapsed, Timeouts};
+use crate::observe::spans::{self, Answered};
+use address::Networks;
+use client::Parts;
+use clock::{Clock, Elapsed, Pace, Timeouts};
 use hop::{Answer, Rules};
 use resolver::Resolver;
 
@@ -75,25 +78,29 @@ impl Fetcher {
     /// # Errors
     /// The system has no roots of trust for TLS.
     pub fn new(settings: &Settings, hosts: Hosts, source_budget: ByteBudget) -> anyhow::Result<Fetcher> {
-        let timeouts = Timeouts {
-            resolve: Timeouts::RESOLVE,
-            connect: Timeouts::CONNECT,
-            first_byte: Timeouts::FIRST_BYTE,
-            idle: Timeouts::IDLE,
-            total: settings.fetch_timeout,
-        };
-        Fetcher::with_timeouts(settings, hosts, source_budget, timeouts)
+        Fetcher::with(settings, hosts, source_budget, |parts| parts)
     }
 
-    fn with_timeouts(
+    /// As [`Fetcher::new`]; `change` makes of the client's parts what a test needs.
+    fn with(
         settings: &Settings,
         hosts: Hosts,
         budget: ByteBudget,
-        timeouts: Timeouts,
+        change: impl for<'a> FnOnce(Parts<'a>) -> Parts<'a>,
     ) -> anyhow::Result<Fetcher> {
-        let resolver = Resolver::new(&settings.fetch_allow_cidrs, timeouts.resolve);
-        let client = client::build(resolver, &timeouts).context("prepare to fetch")?;
-        let rules = Rules { allowed: settings.fetch_allow_cidrs.clone(), ports: settings.fetch_allow_ports.clone() };
+        let networks =
+            Networks { allowed: settings.fetch_allow_cidrs.clone(), nat64: settings.fetch_nat64_prefixes.clone() };
+        let timeouts = Timeouts::with_total(settings.fetch_timeout);
+        let parts = change(Parts {
+            resolver: Resolver::new(networks.clone(), timeouts.resolve),
+            timeouts,
+            contact: settings.fetch_user_agent_contact.as_deref(),
+            per_host: settings.fetch_per_host_max,
+            roots: Vec::new(),
+        });
+        let timeouts = parts.timeouts;
+        let client = client::build(parts).context("prepare to fetch")?;
+        let rules = Rules { networks, ports: settings.fetch_allow_ports.clone() };
         let fetches = Fetches::default();
         Ok(Fetcher { client, hosts, fetches, budget, rules, timeouts, bytes_max: settings.source_bytes_max })
     }
@@ -106,6 +113,19 @@ impl Fetcher {
     /// # Cancel safety
     /// Safe: the connection is closed and every share and reservation given back.
     pub async fn fetch(&self, url: &Url) -> Result<Source, FetchError> {
+        let mut answered = None;
+        let fetched = self.follow(url, &mut answered).await;
+        if let Some(answered) = &answered {
+            spans::answered(&Span::current(), answered);
+        }
+        if let Ok(source) = &fetched {
+            spans::received(&Span::current(), length(source.bytes()));
+        }
+        fetched
+    }
+
+    /// Asks at each hop in turn. What answered last is left in `answered`.
+    async fn follow(&self, url: &Url, answered: &mut Option<Answered>) -> Result<Source, FetchError> {
         self.rules.judge(url)?;
         let mut clock = Clock::new(self.timeouts.total);
         let mut url = url.clone();
@@ -114,7 +134,13 @@ impl Fetcher {
             let _place = self.fetches.enter().await;
             let response = self.get(&url, &mut clock).await?;
             let status = response.status();
-            debug!(url = %shown(&url), status = status.as_u16(), "answered");
+            let declared_type = client::declared_type(response.headers());
+            debug!(url = %shown(&url), status = status.as_u16(), declared_type, "answered");
+            let peer = response.remote_addr().map(|peer| peer.ip());
+            *answered = Some(Answered { status: status.as_u16(), peer, declared_type });
+            if client::is_too_large(response.headers()) {
+                return Err(FetchError::HeaderTooLarge);
+            }
             match hop::answer(status) {
                 Answer::Picture => return self.read(response, &mut clock).await,
                 Answer::Redirect if redirects_left == 0 => break,
@@ -142,7 +168,7 @@ impl Fetcher {
         let response = answer.map_err(|error| FetchError::of_send(error, self.timeouts.connect))?;
         // Every address was judged before it was connected to. This asks the connection itself.
         if let Some(peer) = response.remote_addr() {
-            address::judge(peer.ip(), &self.rules.allowed)?;
+            self.rules.networks.judge(peer.ip())?;
         }
         Ok(response)
     }
@@ -164,10 +190,13 @@ impl Fetcher {
             return Err(too_large());
         }
         let mut reservation = self.budget.reserve(expected).await;
-        let mut body = Vec::with_capacity(usize::try_from(declared.unwrap_or_default()).map_err(|_| too_large())?);
+        let bytes_max = usize::try_from(expected).map_err(|_| too_large())?;
+        let mut body = Vec::with_capacity(if declared.is_some() { bytes_max } else { 0 });
         let mut hash = Sha256::new();
+        let mut pace = Pace::new(&self.timeouts);
         let limit = self.timeouts.idle;
         loop {
+            let left = clock.left();
             let step = clock.wait(limit, response.chunk()).await.map_err(|elapsed| match elapsed {
                 Elapsed::Step => FetchError::IdleTimeout(limit),
                 Elapsed::Total => FetchError::TotalTimeout(self.timeouts.total),
@@ -179,8 +208,15 @@ impl Fetcher {
             if length(&body).saturating_add(length(&piece)) > self.bytes_max {
                 return Err(too_large());
             }
+            if !pace.arrived(length(&piece), left.saturating_sub(clock.left())) {
+                return Err(FetchError::TooSlow { least: self.timeouts.pace_bytes, window: self.timeouts.pace });
+            }
             hash.update(&piece);
-            body.extend_from_slice(&piece);
+            append(&mut body, &piece, bytes_max);
+        }
+        // With HTTP/2 the client takes a stream that was reset without an error for one that ended.
+        if declared.is_some_and(|declared| declared != length(&body)) {
+            return Err(FetchError::BodyTruncated { received: length(&body), declared });
         }
         if body.is_empty() {
             return Err(FetchError::BodyEmpty);
@@ -189,6 +225,16 @@ impl Fetcher {
         reservation.shrink(length(&body));
         Ok(Source { bytes: body.into(), sha256: hash.finalize().into(), _reservation: reservation })
     }
+}
+
+/// Doubles the room where it is too small, but never beyond the `most` bytes that were reserved.
+fn append(body: &mut Vec<u8>, piece: &[u8], most: usize) {
+    let needed = body.len().saturating_add(piece.len());
+    if needed > body.capacity() {
+        let room = body.capacity().saturating_mul(2).min(most).max(needed);
+        body.reserve_exact(room.saturating_sub(body.len()));
+    }
+    body.extend_from_slice(piece);
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 const BYTE_UNITS: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1), ("", 1)];
 const TIME_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
@@ -54,6 +54,32 @@ pub fn cidrs(text: &str) -> Result<Vec<IpNet>, String> {
                 .map_err(|_| format!("'{item}' is not a network; write it as 10.0.0.0/8 or fd00::/8"))
         })
         .collect()
+}
+
+/// Prefixes of NAT64 translators, comma separated: `2001:db8:64::/96`. RFC 6052 knows the lengths 32, 40, 48, 56, 64 and 96.
+///
+/// # Errors
+/// Which entry is wrong.
+pub fn nat64_prefixes(text: &str) -> Result<Vec<Ipv6Net>, String> {
+    list(text)
+        .map(|item| match item.parse::<Ipv6Net>() {
+            Ok(prefix) if matches!(prefix.prefix_len(), 32 | 40 | 48 | 56 | 64 | 96) => Ok(prefix.trunc()),
+            _ => Err(format!("'{item}' is not an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, as in fd00:64::/96")),
+        })
+        .collect()
+}
+
+/// A URL or mail address, as a comment of a `User-Agent` can carry it: 1 to 200 visible ASCII characters without brackets
+/// and backslash.
+///
+/// # Errors
+/// What is wrong.
+pub fn contact(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'\\');
+    if (1..=200).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("not a contact; write a URL or mail address of at most 200 ASCII characters without spaces and brackets".into())
 }
 
 /// Port numbers, comma separated.
@@ -160,10 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn a_contact_can_break_no_header() {
+        for right in ["https://example.org/bot", "mailto:ops@example.org", "ops@example.org"] {
+            assert_eq!(contact(right), Ok(right.into()));
+        }
+        for wrong in ["", "a b", "a\r\nX: y", "a(b", "a)", r"a\b", "\u{e4}@example.org", "a\tb", &"x".repeat(201)] {
+            assert!(contact(wrong).is_err(), "{wrong:?} was read as a contact");
+        }
+    }
+
+    #[test]
     fn networks_and_ports_name_the_bad_entry() {
         assert_eq!(cidrs("10.0.0.0/8, ::1").expect("reads").len(), 2);
         assert_eq!(cidrs("").expect("empty is none"), []);
         assert!(cidrs("10.0.0.0/8,nonsense").expect_err("bad entry").contains("'nonsense'"));
+        assert_eq!(nat64_prefixes("fd00:64::/96, 64:ff9b:1::/48").expect("reads").len(), 2);
+        for wrong in ["fd00::/50", "fd00::/128", "fd00::", "10.0.0.0/8", "fd00::/96,x"] {
+            assert!(nat64_prefixes(wrong).expect_err("bad entry").contains("bits"), "{wrong}");
+        }
         assert_eq!(ports("80, 443"), Ok(vec![80, 443]));
         assert!(ports("80,70000").expect_err("too large").contains("'70000'"));
         assert!(ports("0").is_err() && ports("").is_err());

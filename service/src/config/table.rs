@@ -17,6 +17,10 @@ pub enum Kind {
     Duration(u64, u64),
     /// Networks in CIDR form.
     Cidrs,
+    /// A URL or a mail address that a header can carry.
+    Contact,
+    /// IPv6 networks of a length that a NAT64 translator can have.
+    Nat64Prefixes,
     /// Port numbers.
     Ports,
     /// An address with a port.
@@ -92,10 +96,22 @@ pub const SETTINGS: &[Setting] = &[
         "FETCH_PER_HOST_MAX",
         Kind::Count(1, 10_000),
         "8",
-        "concurrent requests per scheme, host and port, of each hop",
+        "concurrent requests of one replica per scheme, host and port, of each hop",
     ),
     setting("FETCH_ALLOW_CIDRS", Kind::Cidrs, "", "networks allowed beyond the public internet, comma separated"),
+    setting(
+        "FETCH_NAT64_PREFIXES",
+        Kind::Nat64Prefixes,
+        "",
+        "prefixes of NAT64 translators beside 64:ff9b::/96; addresses in them are judged by the IPv4 address they carry",
+    ),
     setting("FETCH_ALLOW_PORTS", Kind::Ports, "80,443", "the ports an origin may use"),
+    setting(
+        "FETCH_USER_AGENT_CONTACT",
+        Kind::Contact,
+        "",
+        "whom an origin may turn to, shown in the User-Agent of every request",
+    ),
     setting("SOURCE_BYTES_MAX", Kind::Bytes(KIB, GIB), "20MiB", "largest image, in bytes"),
     setting("SOURCE_PIXELS_MAX", Kind::Count(1, 1 << 32), "50000000", "largest image, in pixels"),
     setting(
@@ -143,6 +159,8 @@ impl Setting {
                 within(millis, least, most, &|n| format!("{n}ms"))
             }
             Kind::Cidrs => parse::cidrs(text).map(drop),
+            Kind::Contact => parse::contact(text).map(drop),
+            Kind::Nat64Prefixes => parse::nat64_prefixes(text).map(drop),
             Kind::Ports => parse::ports(text).map(drop),
             Kind::SocketAddress => parse::socket_address(text).map(drop),
             Kind::Properties => parse::properties(text).map(drop),

@@ -18,15 +18,30 @@ pub(super) struct Timeouts {
     pub(super) first_byte: Duration,
     /// Between two pieces of the body.
     pub(super) idle: Duration,
+    /// In which `pace_bytes` of the body have to arrive, again and again. Below that a body stands still, if not quite.
+    pub(super) pace: Duration,
+    /// See `pace`.
+    pub(super) pace_bytes: u64,
     /// All hops together.
     pub(super) total: Duration,
+    /// An unused connection is kept for so long: shorter than most servers do.
+    pub(super) unused: Duration,
 }
 
 impl Timeouts {
-    pub(super) const RESOLVE: Duration = Duration::from_secs(4);
-    pub(super) const CONNECT: Duration = Duration::from_secs(5);
-    pub(super) const FIRST_BYTE: Duration = Duration::from_secs(10);
-    pub(super) const IDLE: Duration = Duration::from_secs(10);
+    /// Those that are not settings.
+    pub(super) fn with_total(total: Duration) -> Timeouts {
+        Timeouts {
+            resolve: Duration::from_secs(4),
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(10),
+            idle: Duration::from_secs(10),
+            pace: Duration::from_secs(10),
+            pace_bytes: 10 << 10,
+            total,
+            unused: Duration::from_secs(15),
+        }
+    }
 }
 
 /// Which limit ran out.
@@ -57,6 +72,39 @@ impl Clock {
         self.left = self.left.saturating_sub(started.elapsed());
         answer.map_err(|_| if is_total { Elapsed::Total } else { Elapsed::Step })
     }
+
+    /// What is left of the whole.
+    pub(super) fn left(&self) -> Duration {
+        self.left
+    }
+}
+
+/// The pace of a body: so many bytes at least in each window of time that was waited for them. The windows follow each
+/// other; the last one may end early, so that a small body is never too slow.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    least: u64,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(super) fn new(timeouts: &Timeouts) -> Pace {
+        Pace { window: timeouts.pace, least: timeouts.pace_bytes, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// Notes `bytes` that arrived after `waited`. Whether that is fast enough so far.
+    pub(super) fn arrived(&mut self, bytes: u64, waited: Duration) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.waited = self.waited.saturating_add(waited);
+        if self.waited < self.window {
+            return true;
+        }
+        let is_enough = self.bytes >= self.least;
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        is_enough
+    }
 }
 
 #[cfg(test)]
@@ -74,5 +122,28 @@ mod tests {
         sleep(60 * SECOND).await;
         assert_eq!(clock.wait(9 * SECOND, std::future::pending::<()>()).await, Err(Elapsed::Total));
         assert_eq!(clock.wait(9 * SECOND, std::future::pending::<()>()).await, Err(Elapsed::Total));
+        assert_eq!(clock.left(), Duration::ZERO);
+    }
+
+    fn pace() -> Pace {
+        Pace::new(&Timeouts { pace: 10 * SECOND, pace_bytes: 100, ..Timeouts::with_total(SECOND) })
+    }
+
+    #[test]
+    fn a_body_below_the_pace_in_any_window_is_too_slow() {
+        let mut trickle = pace();
+        assert!((0..9).all(|_| trickle.arrived(9, SECOND)), "the first window has not ended");
+        assert!(!trickle.arrived(9, SECOND), "90 of 100 in ten seconds");
+        let mut slowing_down = pace();
+        assert!(slowing_down.arrived(1_000_000, SECOND));
+        assert!(slowing_down.arrived(0, 9 * SECOND), "the first window had plenty");
+        assert!(!slowing_down.arrived(99, 10 * SECOND), "but lends nothing to the second");
+    }
+
+    #[test]
+    fn a_body_at_the_pace_and_one_that_ends_within_the_first_window_are_not() {
+        let mut steady = pace();
+        assert!((0..100).all(|_| steady.arrived(10, SECOND)));
+        assert!(pace().arrived(1, 9 * SECOND));
     }
 }

@@ -39,6 +39,14 @@ pub enum FetchError {
     /// The body stood still.
     #[error("the answer stood still for {0:?}")]
     IdleTimeout(Duration),
+    /// The body trickled: so many bytes or fewer in so much time.
+    #[error("the answer came slower than {least} bytes in {window:?}")]
+    TooSlow {
+        /// Bytes that had to arrive at least.
+        least: u64,
+        /// The time they had.
+        window: Duration,
+    },
     /// All hops together, without the time we waited for our own limits.
     #[error("the fetch took longer than {0:?} (FETCH_TIMEOUT)")]
     TotalTimeout(Duration),
@@ -53,6 +61,9 @@ pub enum FetchError {
         /// How long the origin asks us to wait.
         retry_after: Option<Duration>,
     },
+    /// The header is larger than we take.
+    #[error("the answer's header is too large")]
+    HeaderTooLarge,
     /// What arrived is not HTTP.
     #[error("the answer is not valid HTTP")]
     Protocol(#[source] reqwest::Error),
@@ -95,7 +106,9 @@ impl Classified for FetchError {
             | FetchError::ConnectTimeout(_)
             | FetchError::FirstByteTimeout(_)
             | FetchError::IdleTimeout(_)
+            | FetchError::TooSlow { .. }
             | FetchError::TotalTimeout(_)
+            | FetchError::HeaderTooLarge
             | FetchError::Protocol(_)
             | FetchError::BodyTruncated { .. } => Class::Transient { retry_after: None },
             FetchError::StatusTransient { retry_after, .. } => Class::Transient { retry_after: *retry_after },
@@ -114,11 +127,12 @@ impl Classified for FetchError {
             FetchError::ConnectTimeout(_) => Code::ConnectTimeout,
             FetchError::Tls(_) => Code::TlsFailed,
             FetchError::FirstByteTimeout(_) => Code::FirstByteTimeout,
-            FetchError::IdleTimeout(_) => Code::IdleTimeout,
+            // A body that all but stands still is told no apart from one that does.
+            FetchError::IdleTimeout(_) | FetchError::TooSlow { .. } => Code::IdleTimeout,
             FetchError::TotalTimeout(_) => Code::TotalTimeout,
             FetchError::StatusPermanent(_) => Code::HttpStatusPermanent,
             FetchError::StatusTransient { .. } => Code::HttpStatusTransient,
-            FetchError::Protocol(_) => Code::HttpProtocol,
+            FetchError::HeaderTooLarge | FetchError::Protocol(_) => Code::HttpProtocol,
             FetchError::RedirectLimit(_) => Code::RedirectLimit,
             FetchError::RedirectRefused(_) => Code::RedirectRefused,
             FetchError::BodyTooLarge(_) => Code::BodyTooLarge,
@@ -158,6 +172,9 @@ impl FetchError {
         if error.is_timeout() {
             return FetchError::ConnectTimeout(connect_timeout);
         }
+        if spoke_out_of_turn(&error) {
+            return FetchError::Protocol(error);
+        }
         if error.is_connect() || was_closed(&error) {
             return FetchError::Connect(error);
         }
@@ -179,18 +196,30 @@ pub(super) fn was_closed(error: &reqwest::Error) -> bool {
     by_client || by_system
 }
 
-/// The first error of type `T` below `error`. An `io::Error` hides what it was made from: it is looked into.
+/// The request was cancelled because of what came before it could be sent, and not because of an end of the connection.
+fn spoke_out_of_turn(error: &reqwest::Error) -> bool {
+    let reasons = || causes::<hyper::Error>(error);
+    let is_an_end = |error: &hyper::Error| error.is_incomplete_message() || error.is_closed();
+    let deepest = reasons().last();
+    reasons().any(hyper::Error::is_canceled)
+        && cause::<io::Error>(error).is_none()
+        && deepest.is_some_and(|deepest| !deepest.is_canceled() && !is_an_end(deepest))
+}
+
+/// The first error of type `T` below `error`.
 fn cause<T: StdError + 'static>(error: &reqwest::Error) -> Option<&T> {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
+    causes(error).next()
+}
+
+/// Every error of type `T` below `error`.
+fn causes<T: StdError + 'static>(error: &reqwest::Error) -> impl Iterator<Item = &T> {
+    std::iter::successors(error.source(), |current| below(*current)).filter_map(|current| current.downcast_ref::<T>())
+}
+
+/// The error that `error` was made from. An `io::Error` hides it: it is looked into.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
     }
-    None
 }

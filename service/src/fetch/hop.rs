@@ -3,18 +3,17 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use ipnet::IpNet;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use url::{Host, Url};
 
-use super::address::{self, Forbidden};
+use super::address::{Forbidden, Networks};
 
 /// What an origin's URL may be.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    /// Networks allowed beyond the public internet.
-    pub(super) allowed: Vec<IpNet>,
+    /// What is let in beyond the public internet.
+    pub(super) networks: Networks,
     /// The ports an origin may use.
     pub(super) ports: Vec<u16>,
 }
@@ -70,8 +69,8 @@ impl Rules {
         }
         // The parser has turned every spelling of an IPv4 address (decimal, octal, hex, short) into the address.
         match url.host() {
-            Some(Host::Ipv4(address)) => address::judge(IpAddr::V4(address), &self.allowed)?,
-            Some(Host::Ipv6(address)) => address::judge(IpAddr::V6(address), &self.allowed)?,
+            Some(Host::Ipv4(address)) => self.networks.judge(IpAddr::V4(address))?,
+            Some(Host::Ipv6(address)) => self.networks.judge(IpAddr::V6(address))?,
             Some(Host::Domain(name)) if !name.is_empty() => {}
             Some(Host::Domain(_)) | None => return Err(UrlProblem::NoHost),
         }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType};
-use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-use super::address::{self, Forbidden};
+use super::address::{Forbidden, Networks};
 
 /// Look-ups at once. Each occupies a thread of the runtime's blocking pool until the system's resolver gives up, which a
 /// hostile name server can delay; the rest of the pool (512 threads) stays free.
@@ -30,32 +29,51 @@ pub(super) enum ResolveError {
     Forbidden(#[from] Forbidden),
 }
 
+/// A look-up, which may block.
+type LookUp = Arc<dyn Fn(&str) -> Result<Vec<IpAddr>, ResolveError> + Send + Sync>;
+
 /// Looks names up with the system's resolver and judges the answers.
 #[derive(Clone)]
 pub(super) struct Resolver {
-    allowed: Arc<[IpNet]>,
+    networks: Arc<Networks>,
+    look_up: LookUp,
     lookups: Arc<Semaphore>,
     timeout: Duration,
 }
 
 impl Resolver {
-    pub(super) fn new(allowed: &[IpNet], timeout: Duration) -> Resolver {
-        Resolver { allowed: allowed.into(), lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)), timeout }
+    pub(super) fn new(networks: Networks, timeout: Duration) -> Resolver {
+        Resolver {
+            networks: Arc::new(networks),
+            look_up: Arc::new(system_addresses),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            timeout,
+        }
+    }
+
+    /// The same, with the answers of a test's own name server.
+    #[cfg(test)]
+    pub(super) fn answered_by(
+        self,
+        look_up: impl Fn(&str) -> Result<Vec<IpAddr>, ResolveError> + Send + Sync + 'static,
+    ) -> Resolver {
+        Resolver { look_up: Arc::new(look_up), ..self }
     }
 
     async fn addresses(&self, name: String) -> Result<Vec<IpAddr>, ResolveError> {
         let addresses =
             tokio::time::timeout(self.timeout, self.look_up(name)).await.map_err(|_| ResolveError::Timeout)??;
-        judge_all(&addresses, &self.allowed)?;
+        judge_all(&addresses, &self.networks)?;
         Ok(addresses)
     }
 
     async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, ResolveError> {
         let permit = self.lookups.clone().acquire_owned().await.map_err(|_closed| ResolveError::Failed)?;
         // The permit stays with the thread, which goes on when we have stopped waiting.
+        let look_up = Arc::clone(&self.look_up);
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            system_addresses(&name)
+            look_up(&name)
         });
         answer.await.unwrap_or(Err(ResolveError::Failed))
     }
@@ -84,12 +102,12 @@ impl Resolve for Resolver {
 }
 
 /// Judges every answer for a name.
-fn judge_all(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<(), ResolveError> {
+fn judge_all(addresses: &[IpAddr], networks: &Networks) -> Result<(), ResolveError> {
     if addresses.is_empty() {
         return Err(ResolveError::NotFound);
     }
     for address in addresses {
-        address::judge(*address, allowed)?;
+        networks.judge(*address)?;
     }
     Ok(())
 }
@@ -104,28 +122,27 @@ mod tests {
 
     #[test]
     fn one_forbidden_answer_among_good_ones_refuses_the_name() {
-        assert_eq!(judge_all(&addresses(&["1.1.1.1", "2606:4700::1111"]), &[]), Ok(()));
+        let public = Networks::default();
+        assert_eq!(judge_all(&addresses(&["1.1.1.1", "2606:4700::1111"]), &public), Ok(()));
         for mixed in [["1.1.1.1", "10.0.0.1"], ["::1", "1.1.1.1"], ["1.1.1.1", "::ffff:127.0.0.1"]] {
-            assert!(matches!(judge_all(&addresses(&mixed), &[]), Err(ResolveError::Forbidden(_))), "{mixed:?}");
+            assert!(matches!(judge_all(&addresses(&mixed), &public), Err(ResolveError::Forbidden(_))), "{mixed:?}");
         }
-        assert_eq!(judge_all(&[], &[]), Err(ResolveError::NotFound));
+        assert_eq!(judge_all(&[], &public), Err(ResolveError::NotFound));
     }
 
     #[tokio::test]
     async fn names_of_this_machine_resolve_and_are_refused_unless_allowed() {
-        let strict = Resolver::new(&[], Duration::from_secs(5));
+        let strict = Resolver::new(Networks::default(), Duration::from_secs(5));
         let error = strict.addresses("localhost".into()).await.expect_err("loopback");
         assert!(matches!(error, ResolveError::Forbidden(_)), "{error:?}");
-        let open = Resolver::new(
-            &["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
-            Duration::from_secs(5),
-        );
+        let allowed = ["127.0.0.0/8", "::1/128"].map(|text| text.parse().expect("a network")).into();
+        let open = Resolver::new(Networks { allowed, ..Networks::default() }, Duration::from_secs(5));
         assert!(open.addresses("localhost".into()).await.expect("allowed").iter().all(IpAddr::is_loopback));
     }
 
     #[tokio::test]
     async fn a_look_up_that_takes_too_long_is_given_up() {
-        let resolver = Resolver::new(&[], Duration::from_millis(20));
+        let resolver = Resolver::new(Networks::default(), Duration::from_millis(20));
         let _all = resolver.lookups.clone().acquire_many_owned(64).await.expect("all of them");
         assert_eq!(resolver.addresses("localhost".into()).await, Err(ResolveError::Timeout));
     }

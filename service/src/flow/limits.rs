@@ -14,7 +14,7 @@ const UNIT: u64 = 1024;
 
 /// Requests under way at once, over all hosts: a connection takes up to 0.4 MiB for what has arrived and was not read, and
 /// more with TLS, whatever an origin declares. With more tasks than that the others wait, which costs little.
-const FETCHES_MAX: usize = 256;
+pub(crate) const FETCHES_MAX: usize = 256;
 
 /// Places for requests, from the connection to the last byte of the body.
 #[derive(Clone, Debug)]

@@ -36,6 +36,8 @@ pub mod attribute {
     pub const ERROR_TYPE: &str = "error.type";
     pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
     pub const HTTP_RESPONSE_BODY_SIZE: &str = "http.response.body.size";
+    /// That of one header, `content-type`.
+    pub const HTTP_RESPONSE_HEADER_CONTENT_TYPE: &str = "http.response.header.content-type";
     pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
     pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
     pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
@@ -201,6 +203,8 @@ mod tests {
             MESSAGING_SYSTEM NETWORK_PEER_ADDRESS RPC_METHOD RPC_SYSTEM SERVER_ADDRESS SERVER_PORT SERVICE_INSTANCE_ID
             SERVICE_NAME SERVICE_VERSION URL_FULL
         }
+        let of_header = format!("{}.content-type", published::attribute::HTTP_RESPONSE_HEADER);
+        assert_eq!(attribute::HTTP_RESPONSE_HEADER_CONTENT_TYPE, of_header);
         assert_eq!(CONSUMED_MESSAGES.name, published::metric::MESSAGING_CLIENT_CONSUMED_MESSAGES);
         assert_eq!(PROCESS_DURATION.name, published::metric::MESSAGING_PROCESS_DURATION);
         assert_eq!(OPERATION_DURATION.name, published::metric::MESSAGING_CLIENT_OPERATION_DURATION);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
@@ -81,7 +82,18 @@ pub fn trial_span(partition: i32, offset: i64, correlation_id: Option<u64>, pare
     span
 }
 
-/// `GET`: one request to an origin.
+/// What answered a request. Of several hops the last, whose answer decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// The address that was connected to.
+    pub peer: Option<IpAddr>,
+    /// The content type it declared, in characters that can be shown. Nothing was decided by it.
+    pub declared_type: Option<String>,
+}
+
+/// `GET`: one request to an origin; [`answered`] and [`received`] complete it.
 pub fn fetch_span(url: &Url) -> Span {
     info_span!(
         "fetch",
@@ -92,11 +104,28 @@ pub fn fetch_span(url: &Url) -> Span {
         { attribute::HTTP_REQUEST_METHOD } = GET,
         { attribute::HTTP_RESPONSE_STATUS_CODE } = Empty,
         { attribute::HTTP_RESPONSE_BODY_SIZE } = Empty,
+        { attribute::HTTP_RESPONSE_HEADER_CONTENT_TYPE } = Empty,
         { attribute::NETWORK_PEER_ADDRESS } = Empty,
         { attribute::SERVER_ADDRESS } = url.host_str(),
         { attribute::SERVER_PORT } = url.port_or_known_default(),
         { attribute::URL_FULL } = without_query(url),
     )
+}
+
+/// Notes on a [`fetch_span`] what answered. Once each: a value noted twice would be exported twice.
+pub fn answered(span: &Span, answered: &Answered) {
+    span.record(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(answered.status));
+    if let Some(peer) = answered.peer {
+        span.record(attribute::NETWORK_PEER_ADDRESS, display(peer));
+    }
+    if let Some(declared_type) = &answered.declared_type {
+        span.record(attribute::HTTP_RESPONSE_HEADER_CONTENT_TYPE, declared_type.as_str());
+    }
+}
+
+/// Notes on a [`fetch_span`] how many bytes of a body arrived.
+pub fn received(span: &Span, bytes: u64) {
+    span.record(attribute::HTTP_RESPONSE_BODY_SIZE, i64::try_from(bytes).unwrap_or(i64::MAX));
 }
 
 /// `thumbnail`: decoding and scaling.
@@ -278,9 +307,9 @@ mod tests {
         let url = "http://example.com/".parse().expect("a URL");
         let spans = exported(|| {
             let span = fetch_span(&url);
-            span.record(attribute::HTTP_RESPONSE_STATUS_CODE, 404);
-            span.record(attribute::HTTP_RESPONSE_BODY_SIZE, 0);
-            span.record(attribute::NETWORK_PEER_ADDRESS, "192.0.2.1");
+            let peer = Some("192.0.2.1".parse().expect("an address"));
+            answered(&span, &Answered { status: 404, peer, declared_type: Some("text/html".into()) });
+            received(&span, 0);
             fail(&span, "http_status_permanent", &"answered 404");
         });
         let span = spans.first().expect("one span");
@@ -288,6 +317,8 @@ mod tests {
         assert_eq!(attribute_of(span, attribute::ERROR_TYPE).as_deref(), Some("http_status_permanent"));
         assert_eq!(attribute_of(span, attribute::HTTP_RESPONSE_STATUS_CODE).as_deref(), Some("404"));
         assert_eq!(attribute_of(span, attribute::HTTP_RESPONSE_BODY_SIZE).as_deref(), Some("0"));
+        let declared_type = attribute_of(span, attribute::HTTP_RESPONSE_HEADER_CONTENT_TYPE);
+        assert_eq!(declared_type.as_deref(), Some("text/html"));
         assert_eq!(attribute_of(span, attribute::NETWORK_PEER_ADDRESS).as_deref(), Some("192.0.2.1"));
     }
 
