@@ -44,6 +44,18 @@ const SHORT: Timeouts = Timeouts {
     unused: Duration::from_secs(2),
 };
 
+/// For what must not run into any of them, however busy the machine is.
+const PATIENT: Timeouts = Timeouts {
+    resolve: Duration::from_secs(30),
+    connect: Duration::from_secs(30),
+    first_byte: Duration::from_secs(30),
+    idle: Duration::from_secs(30),
+    pace: Duration::from_secs(30),
+    pace_bytes: 1 << 10,
+    total: Duration::from_secs(60),
+    unused: Duration::from_secs(30),
+};
+
 struct Setup {
     origin: Origin,
     fetcher: Fetcher,
@@ -61,7 +73,7 @@ impl Setup {
     }
 
     async fn new() -> Setup {
-        Setup::with(SHORT, &[]).await
+        Setup::with(PATIENT, &[]).await
     }
 
     /// Serves `steps` at a path and fetches it.
@@ -229,7 +241,7 @@ async fn what_breaks_off_is_truncated_and_transient() {
 
 #[tokio::test]
 async fn each_timeout_has_its_code() {
-    let setup = Setup::new().await;
+    let setup = Setup::with(SHORT, &[]).await;
     assert_eq!(setup.code(vec![Step::Hold]).await, Code::FirstByteTimeout);
     let half_a_head = vec![Step::Send(b"HTTP/1.1 200 O".to_vec()), Step::Hold];
     assert_eq!(setup.code(half_a_head).await, Code::FirstByteTimeout);

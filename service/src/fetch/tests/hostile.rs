@@ -31,6 +31,12 @@ async fn an_honest_origin_passes_through_the_ring() {
         case("a length that is right", Limit::None, Answer(ok(b"picture")), Source(7)),
         case("chunks", Limit::None, Answer(vec![send(&chunked("3\r\npic\r\n4\r\nture\r\n0\r\n\r\n"))]), Source(7)),
         case(
+            "an answer that is late",
+            Limit::None,
+            Answer([vec![Step::Wait(PAUSE)], ok(b"picture")].concat()),
+            Source(7),
+        ),
+        case(
             "no length, closed at the end",
             Limit::None,
             Answer(ending("HTTP/1.0 200 OK\r\n\r\npicture", Step::Close)),
@@ -279,7 +285,7 @@ async fn who_never_accepts_runs_into_the_limit_of_connecting() {
     let address = listener.local_addr().expect("an address");
     let mut queued = Vec::new();
     while let Ok(connected) =
-        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+        tokio::time::timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(address)).await
     {
         queued.push(connected.expect("a place in the queue"));
         assert!(queued.len() < 100, "the queue never fills");

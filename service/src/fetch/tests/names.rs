@@ -20,7 +20,7 @@ fn answered_by(setup: &Setup, answers: &[&[&str]]) -> (Fetcher, Arc<AtomicUsize>
     let settings = settings(&setup.origin, &[]);
     let fetcher = Fetcher::with(&settings, setup.hosts.clone(), setup.budget.clone(), |parts| Parts {
         resolver: parts.resolver.answered_by(look_up),
-        timeouts: SHORT,
+        timeouts: PATIENT,
         ..parts
     });
     (fetcher.expect("a fetcher"), asked)
@@ -111,7 +111,7 @@ async fn the_host_header_names_the_judged_host_and_port_once() {
 
 #[tokio::test]
 async fn the_user_agent_names_a_contact_where_one_is_set() {
-    let setup = Setup::with(SHORT, &[("FETCH_USER_AGENT_CONTACT", "https://example.org/bot")]).await;
+    let setup = Setup::with(PATIENT, &[("FETCH_USER_AGENT_CONTACT", "https://example.org/bot")]).await;
     setup.fetch(ok(b"picture")).await.expect("fetched");
     let expected = format!("user-agent: downloader/{} (+https://example.org/bot)", env!("CARGO_PKG_VERSION"));
     assert!(setup.origin.requests()[0].contains(&expected), "{:?}", setup.origin.requests());

@@ -7,16 +7,8 @@ use tokio::time::{Instant, timeout};
 /// No case may take longer. The limits that a case runs into are shortened, and the others out of reach.
 const CASE_MAX: Duration = Duration::from_secs(8);
 const SHORTENED: Duration = Duration::from_millis(200);
-const PATIENT: Timeouts = Timeouts {
-    resolve: Duration::from_secs(30),
-    connect: Duration::from_secs(30),
-    first_byte: Duration::from_secs(30),
-    idle: Duration::from_secs(30),
-    pace: Duration::from_secs(30),
-    pace_bytes: 1 << 10,
-    total: Duration::from_secs(60),
-    unused: Duration::from_millis(50),
-};
+/// Also of a connection that is kept: a case ends with it given up.
+const RING: Timeouts = Timeouts { unused: Duration::from_millis(50), ..PATIENT };
 
 /// The limit that a case is to run into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +24,12 @@ pub(super) enum Limit {
 impl Limit {
     fn timeouts(self) -> Timeouts {
         match self {
-            Limit::None => PATIENT,
-            Limit::Connect => Timeouts { connect: SHORTENED, ..PATIENT },
-            Limit::FirstByte => Timeouts { first_byte: SHORTENED, ..PATIENT },
-            Limit::Idle => Timeouts { idle: SHORTENED, ..PATIENT },
-            Limit::Pace => Timeouts { pace: SHORTENED, ..PATIENT },
-            Limit::Total => Timeouts { total: SHORTENED, ..PATIENT },
+            Limit::None => RING,
+            Limit::Connect => Timeouts { connect: SHORTENED, ..RING },
+            Limit::FirstByte => Timeouts { first_byte: SHORTENED, ..RING },
+            Limit::Idle => Timeouts { idle: SHORTENED, ..RING },
+            Limit::Pace => Timeouts { pace: SHORTENED, ..RING },
+            Limit::Total => Timeouts { total: SHORTENED, ..RING },
         }
     }
 }
