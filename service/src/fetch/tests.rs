@@ -33,17 +33,6 @@ fn settings(origin: &Origin, more: &[(&str, &str)]) -> Settings {
     Settings::load(environment, &HashMap::new()).expect("settings")
 }
 
-const SHORT: Timeouts = Timeouts {
-    resolve: Duration::from_secs(2),
-    connect: Duration::from_secs(2),
-    first_byte: Duration::from_millis(250),
-    idle: Duration::from_millis(250),
-    pace: Duration::from_secs(2),
-    pace_bytes: 1,
-    total: Duration::from_secs(2),
-    unused: Duration::from_secs(2),
-};
-
 /// For what must not run into any of them, however busy the machine is.
 const PATIENT: Timeouts = Timeouts {
     resolve: Duration::from_secs(30),
@@ -198,13 +187,13 @@ async fn a_url_is_judged_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_name_is_judged_by_its_addresses_before_it_is_connected_to() {
-    let setup = Setup::with(SHORT, &[("FETCH_ALLOW_CIDRS", "127.0.0.3/32")]).await;
+    let setup = Setup::with(PATIENT, &[("FETCH_ALLOW_CIDRS", "127.0.0.3/32")]).await;
     for name in ["localhost", "LOCALHOST"] {
         let error = setup.fetch_url(&format!("http://{name}:{}/", setup.origin.port())).await.expect_err(name);
         assert_eq!((error.code(), error.class()), (Code::AddressForbidden, Class::Permanent), "{name}: {error}");
     }
     assert_eq!(setup.origin.connections(), 0);
-    let allowed = Setup::with(SHORT, &[("FETCH_ALLOW_CIDRS", "127.0.0.0/8,::1/128")]).await;
+    let allowed = Setup::with(PATIENT, &[("FETCH_ALLOW_CIDRS", "127.0.0.0/8,::1/128")]).await;
     let url = allowed.origin.serve("/picture", ok(b"picture")).replace("127.0.0.1", "localhost");
     assert_eq!(&allowed.fetch_url(&url).await.expect("allowed").bytes()[..], b"picture");
 }
@@ -241,10 +230,12 @@ async fn what_breaks_off_is_truncated_and_transient() {
 
 #[tokio::test]
 async fn each_timeout_has_its_code() {
-    let setup = Setup::with(SHORT, &[]).await;
+    let soon = Duration::from_millis(250);
+    let setup = Setup::with(Timeouts { first_byte: soon, ..PATIENT }, &[]).await;
     assert_eq!(setup.code(vec![Step::Hold]).await, Code::FirstByteTimeout);
     let half_a_head = vec![Step::Send(b"HTTP/1.1 200 O".to_vec()), Step::Hold];
     assert_eq!(setup.code(half_a_head).await, Code::FirstByteTimeout);
+    let setup = Setup::with(Timeouts { idle: soon, ..PATIENT }, &[]).await;
     let still = [answer("200 OK\r\nContent-Length: 9", b"x"), vec![Step::Hold]].concat();
     assert_eq!(setup.code(still).await, Code::IdleTimeout);
 }
@@ -252,7 +243,7 @@ async fn each_timeout_has_its_code() {
 #[tokio::test]
 async fn a_trickle_and_slow_redirects_run_into_the_total() {
     let total = Duration::from_millis(700);
-    let setup = Setup::with(Timeouts { total, ..SHORT }, &[]).await;
+    let setup = Setup::with(Timeouts { total, ..PATIENT }, &[]).await;
     let byte_by_byte = vec![vec![Step::Send(b"x".to_vec()), Step::Wait(Duration::from_millis(100))]; 60].concat();
     let trickle = [answer("200 OK\r\nContent-Length: 60", b""), byte_by_byte].concat();
     assert_eq!(setup.code(trickle).await, Code::TotalTimeout);
@@ -266,8 +257,8 @@ async fn a_trickle_and_slow_redirects_run_into_the_total() {
 
 #[tokio::test]
 async fn time_spent_waiting_for_our_own_limits_is_not_the_origins() {
-    let total = Duration::from_millis(400);
-    let setup = Setup::with(Timeouts { total, ..SHORT }, &[]).await;
+    let total = Duration::from_secs(1);
+    let setup = Setup::with(Timeouts { total, ..PATIENT }, &[]).await;
     let url: Url = setup.origin.serve("/picture", ok(b"picture")).parse().expect("a URL");
     let all_bytes = setup.budget.reserve(BUDGET).await;
     let fetch = tokio::spawn({
@@ -312,7 +303,7 @@ async fn what_is_not_http_is_said_to_be_so() {
 async fn a_refused_connection_and_a_failed_handshake_are_told_apart() {
     let setup = Setup::new().await;
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
-    let strict = Setup::with(SHORT, &[("FETCH_ALLOW_PORTS", nobody.port().to_string().as_str())]).await;
+    let strict = Setup::with(PATIENT, &[("FETCH_ALLOW_PORTS", nobody.port().to_string().as_str())]).await;
     let error = strict.fetch_url(&format!("http://{nobody}/?secret")).await.expect_err("nobody listens");
     assert_eq!((error.code(), error.class()), (Code::ConnectFailed, Class::Transient { retry_after: None }));
     let source = std::error::Error::source(&error).expect("the client's error").to_string();
@@ -355,9 +346,7 @@ async fn a_compressed_body_is_passed_on_as_it_is() {
 
 #[tokio::test]
 async fn a_host_has_its_share_and_a_cancelled_fetch_gives_it_back() {
-    let setup =
-        Setup::with(Timeouts { first_byte: Duration::from_secs(30), total: Duration::from_secs(30), ..SHORT }, &[])
-            .await;
+    let setup = Setup::new().await;
     let url: Url = setup.origin.serve("/held", vec![Step::Hold]).parse().expect("a URL");
     let fetches: Vec<_> = (0..5)
         .map(|_| {

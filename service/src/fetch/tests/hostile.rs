@@ -292,7 +292,7 @@ async fn who_never_accepts_runs_into_the_limit_of_connecting() {
     }
     let ports = format!("{}", address.port());
     let settings = settings(&ring.origin, &[("FETCH_ALLOW_PORTS", ports.as_str())]);
-    let timeouts = Timeouts { connect: Duration::from_millis(200), first_byte: Duration::from_secs(30), ..SHORT };
+    let timeouts = Timeouts { connect: Duration::from_millis(200), ..PATIENT };
     let fetcher = Fetcher::with(&settings, Hosts::new(2), ByteBudget::new(BUDGET), |parts| Parts { timeouts, ..parts });
     let error = fetcher.expect("a fetcher").fetch(&format!("http://{address}/").parse().expect("a URL")).await;
     let error = error.expect_err("nobody accepts");

@@ -39,8 +39,7 @@ async fn noted(setup: &Setup, url: &str) -> BTreeMap<&'static str, Vec<String>> 
     let _subscriber = tracing::subscriber::set_default(Registry::default().with(notes.clone()));
     let span = spans::fetch_span(&url.parse().expect("a URL"));
     drop(setup.fetch_url(url).instrument(span).await);
-    let noted = notes.0.lock().expect("not poisoned").clone();
-    noted
+    notes.0.lock().expect("not poisoned").clone()
 }
 
 fn once(pairs: &[(&'static str, &str)]) -> BTreeMap<&'static str, Vec<String>> {
