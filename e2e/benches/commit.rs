@@ -276,7 +276,7 @@ fn ours(order: &[i64]) -> [f64; 3] {
     let finished = timed(|| {
         for offset in order {
             progress.finished(0, epochs[0], *offset);
-            black_box(progress.wants_commit());
+            black_box(progress.wants_commit(0));
         }
     });
     [received, started, finished]
@@ -310,7 +310,7 @@ fn steady(partitions: i32, records: i64) {
             // Any of the older half, so that nothing is left for ever.
             let (partition, offset) = running.swap_remove(random.usize(..running.len() / 2));
             progress.finished(partition, epochs[partition as usize], offset);
-            black_box(progress.wants_commit());
+            black_box(progress.wants_commit(partition));
             since += 1;
             if since == 256 {
                 since = 0;

@@ -11,6 +11,7 @@ mod partition;
 mod quarantine;
 mod tally;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub struct Progress {
     lease: Duration,
     partitions: BTreeMap<i32, Phase>,
     last_epoch: Epoch,
+    /// Over all partitions, for it is asked with every record.
+    finished_uncommitted: usize,
 }
 
 #[derive(Debug)]
@@ -92,13 +95,16 @@ impl Progress {
             lease,
             partitions: BTreeMap::new(),
             last_epoch: 0,
+            finished_uncommitted: 0,
         }
     }
 
     /// The partition is ours from now on, and has to be opened. Whatever was known of it is forgotten.
     pub fn assigned(&mut self, partition: i32) -> Epoch {
         self.last_epoch += 1;
-        self.partitions.insert(partition, Phase::Opening(self.last_epoch));
+        if let Some(Phase::Open(owned)) = self.partitions.insert(partition, Phase::Opening(self.last_epoch)) {
+            self.finished_uncommitted -= owned.offsets.finished_uncommitted();
+        }
         self.last_epoch
     }
 
@@ -120,7 +126,10 @@ impl Progress {
     pub fn unassigned(&mut self, partition: i32) -> Option<Commit> {
         match self.partitions.remove(&partition)? {
             Phase::Opening(_) => None,
-            Phase::Open(owned) => Some(owned.close()),
+            Phase::Open(owned) => {
+                self.finished_uncommitted -= owned.offsets.finished_uncommitted();
+                Some(owned.close())
+            }
         }
     }
 
@@ -134,7 +143,7 @@ impl Progress {
     pub fn restarted(&mut self, partition: i32, offset: i64) -> Option<Epoch> {
         self.last_epoch += 1;
         let epoch = self.last_epoch;
-        self.owned_mut(partition)?.restart(epoch, offset);
+        self.change(partition, |owned| owned.restart(epoch, offset))?;
         Some(epoch)
     }
 
@@ -153,9 +162,7 @@ impl Progress {
         offset: i64,
         written_ms: Option<i64>,
     ) -> Option<Result<(Epoch, Received), Distrust>> {
-        let owned = self.owned_mut(partition)?;
-        let epoch = owned.epoch;
-        Some(owned.received(offset, written_ms).map(|received| (epoch, received)))
+        self.change(partition, |owned| owned.received(offset, written_ms).map(|received| (owned.epoch, received)))
     }
 
     /// Whether a received record may start now, and with what care.
@@ -175,29 +182,41 @@ impl Progress {
 
     /// A record is finished.
     pub fn finished(&mut self, partition: i32, epoch: Epoch, offset: i64) -> Finished {
-        match self.owned_mut(partition) {
-            Some(owned) if owned.epoch == epoch => {
-                let (counted, streak_over) = owned.finished(offset);
-                Finished { counted, streak_over }
-            }
-            _ => Finished::default(),
-        }
+        let finished = self.change(partition, |owned| match owned.epoch == epoch {
+            true => owned.finished(offset),
+            false => Finished::default(),
+        });
+        finished.unwrap_or_default()
     }
 
-    /// Commits that have something new to say, or with `all` one of every open partition.
+    /// Commits that have something new to say, or with `all` one of every open partition. Where the last one was large a
+    /// partition rests, unless records wait for it: then as many as it takes don't, those first that free the most.
     pub fn commits(&mut self, all: bool, now: Instant) -> Vec<Commit> {
-        let wanted = self.opened_mut().filter(|owned| all || (owned.is_dirty() && !owned.rests(now)));
-        wanted.map(Owned::take).collect()
+        let dirty = self.opened_mut().filter(|owned| all || owned.is_dirty());
+        let (mut taken, mut resting): (Vec<_>, Vec<_>) =
+            dirty.partition(|owned| all || owned.limit_is_near() || !owned.rests(now));
+        let finished = |owned: &Owned| owned.offsets.finished_uncommitted();
+        let mut left: usize = resting.iter().map(|owned| finished(owned)).sum();
+        if left >= COMMIT_EARLY_AT {
+            resting.sort_by_key(|owned| Reverse(finished(owned)));
+            // Down to half, so that each request frees many.
+            taken.extend(resting.into_iter().take_while(|owned| {
+                let frees = left >= COMMIT_EARLY_AT / 2;
+                left = left.saturating_sub(finished(owned));
+                frees
+            }));
+        }
+        taken.into_iter().map(Owned::take).collect()
     }
 
     /// The broker acknowledged `commit`, handed to it at `sent_at`. Ignored if the assignment has ended meanwhile.
     pub fn committed(&mut self, commit: &Commit, sent_at: Instant) {
         let lease = self.lease;
-        if let Some(owned) = self.owned_mut(commit.partition)
-            && owned.epoch == commit.epoch
-        {
-            owned.committed(commit, sent_at, lease);
-        }
+        self.change(commit.partition, |owned| {
+            if owned.epoch == commit.epoch {
+                owned.committed(commit, sent_at, lease);
+            }
+        });
     }
 
     /// The broker refuses metadata as long as this commit's; shorter texts are made from now on. False: they are as short
@@ -220,14 +239,10 @@ impl Progress {
         self.owned(partition).is_some_and(|owned| owned.epoch == epoch && owned.is_leased(now))
     }
 
-    /// Whether commits are wanted before their time.
-    pub fn wants_commit(&self) -> bool {
-        self.finished_uncommitted() >= COMMIT_EARLY_AT || self.opened().any(Owned::limit_is_near)
-    }
-
-    /// Whether a commit is wanted so that further records of `partition` may start.
-    pub fn wants_higher_limit(&self, partition: i32) -> bool {
-        self.owned(partition).is_some_and(Owned::limit_is_near)
+    /// Whether, after what happened to a record of `partition`, commits are wanted before their time. Then
+    /// [`Progress::commits`] has some, and once these are acknowledged none is wanted.
+    pub fn wants_commit(&self, partition: i32) -> bool {
+        self.finished_uncommitted >= COMMIT_EARLY_AT || self.owned(partition).is_some_and(Owned::limit_is_near)
     }
 
     /// The partitions that are ours.
@@ -255,7 +270,7 @@ impl Progress {
 
     /// Records finished that no acknowledged commit covers: what would run again if we died now.
     pub fn finished_uncommitted(&self) -> usize {
-        self.opened().map(|owned| owned.offsets.finished_uncommitted()).sum()
+        self.finished_uncommitted
     }
 
     /// The offset after the highest one received from `partition`.
@@ -305,6 +320,15 @@ impl Progress {
             Phase::Open(owned) => Some(owned),
             Phase::Opening(_) => None,
         }
+    }
+
+    /// Changes what is known of an open partition, and keeps count of what is finished in it.
+    fn change<T>(&mut self, partition: i32, change: impl FnOnce(&mut Owned) -> T) -> Option<T> {
+        let Phase::Open(owned) = self.partitions.get_mut(&partition)? else { return None };
+        let before = owned.offsets.finished_uncommitted();
+        let result = change(owned);
+        self.finished_uncommitted = self.finished_uncommitted - before + owned.offsets.finished_uncommitted();
+        Some(result)
     }
 
     fn owned_mut(&mut self, partition: i32) -> Option<&mut Owned> {

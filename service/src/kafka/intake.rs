@@ -213,7 +213,7 @@ impl Intake {
         delivery.ended = state.ended.get(&partition).cloned().unwrap_or_default();
         state.waiting.entry(partition).or_default().push(delivery);
         // Offsets can jump past what was announced.
-        let wants_commit = state.progress.wants_higher_limit(partition);
+        let wants_commit = state.progress.wants_commit(partition);
         drop(state);
         if wants_commit {
             self.commits.soon();
@@ -281,7 +281,7 @@ impl Intake {
                     }
                     delivery.care = care;
                     delivery.share = Some(Share { intake: self.clone(), host, care });
-                    let wants_commit = state.progress.wants_commit();
+                    let wants_commit = state.progress.wants_commit(delivery.ticket.partition);
                     drop(state);
                     if wants_commit {
                         self.commits.soon();
@@ -322,7 +322,7 @@ impl Intake {
             state.cautious_until = Some(Instant::now() + CAUTIOUS_FOR);
             info!(partition = ticket.partition, "the records of former unclean ends are finished");
         }
-        let wants_commit = finished.counted && state.progress.wants_commit();
+        let wants_commit = finished.counted && state.progress.wants_commit(ticket.partition);
         drop(state);
         if wants_commit {
             self.commits.soon();

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use super::map::{Distrust, LogId, METADATA_UNITS_MAX, Note, Place};
 use super::offsets::{Offsets, Received};
 use super::quarantine::{Care, Quarantine, START_AHEAD};
-use super::{Commit, Epoch};
+use super::{Commit, Epoch, Finished};
 
 /// A broker that refuses more than this much metadata is configured so that no map can be kept at all.
 const METADATA_UNITS_MIN: usize = 64;
-/// Metadata bytes (UTF-8) a second that one partition may write: a large map is committed less often.
+/// Metadata bytes (UTF-8) a second that one partition may write: a large map is committed less often. More are written only
+/// where records would wait: then a map is paid for by half of [`START_AHEAD`] records that started, or by its part of half
+/// of [`COMMIT_EARLY_AT`](super::COMMIT_EARLY_AT) that finished.
 const METADATA_BYTES_PER_SECOND: u32 = 8 << 10;
 
 /// What a group holds for a partition, and where its log begins and ends.
@@ -180,10 +182,9 @@ impl Owned {
         self.quarantine.care(now.saturating_duration_since(self.began))
     }
 
-    /// True: the streak of unclean ends is over with it.
-    pub(super) fn finished(&mut self, offset: i64) -> (bool, bool) {
+    pub(super) fn finished(&mut self, offset: i64) -> Finished {
         let counted = self.offsets.finished(offset);
-        (counted, self.quarantine.progressed(self.offsets.next_offset()))
+        Finished { counted, streak_over: self.quarantine.progressed(self.offsets.next_offset()) }
     }
 
     pub(super) fn is_leased(&self, now: Instant) -> bool {
@@ -201,7 +202,7 @@ impl Owned {
         self.offsets.is_dirty() || self.acknowledged != Some(position)
     }
 
-    /// Whether the last commit was so large that the next one has to wait.
+    /// Whether the last commit was so large that the next one waits, if no record waits for it.
     pub(super) fn rests(&self, now: Instant) -> bool {
         self.rested_at.is_some_and(|at| now < at)
     }

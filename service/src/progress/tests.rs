@@ -3,6 +3,8 @@
 //! `PROPTEST_CASES=100000 cargo test --workspace --lib progress::tests` is the long mode; a failing schedule is shrunk and
 //! its seed kept by proptest, which replays it first from then on.
 
+mod pace;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -384,6 +386,12 @@ impl World {
         assert!(open <= counted, "I4: {open} would run again, {counted} are counted");
     }
 
+    fn count_is_right(&self) {
+        let Some(Owner { progress, .. }) = &self.owner else { return };
+        let counted: usize = progress.opened().map(|owned| owned.offsets.finished_uncommitted()).sum();
+        assert_eq!(progress.finished_uncommitted(), counted);
+    }
+
     fn crash(&mut self) {
         self.owner = None;
     }
@@ -571,6 +579,7 @@ proptest! {
         let mut world = World::new(identifies);
         for step in steps {
             world.take(step);
+            world.count_is_right();
         }
         world.settle();
         let innocent = world.condemned.iter().find(|offset| world.log.get(offset).is_some_and(|(_, kills)| !kills));
