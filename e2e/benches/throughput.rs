@@ -14,11 +14,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use downloader::config::Settings;
+use downloader::dispatch::Dispatch;
 use downloader::kafka::{Consumer, Delivery, Producer};
 use downloader::observe::health::Health;
 use downloader::observe::metrics::Metrics;
@@ -29,7 +31,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::Span;
 
@@ -55,7 +57,9 @@ fn main() -> anyhow::Result<()> {
         arguments.get(at + 1)?.parse::<usize>().ok()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(all(quick, number("--work"), number("--cap")))
+    // A task of the runtime, as the downloader is one: for both loops.
+    let (work, cap) = (number("--work"), number("--cap"));
+    runtime.block_on(async move { tokio::spawn(all(quick, work, cap)).await? })
 }
 
 /// Serves until the parent is gone.
@@ -101,16 +105,20 @@ async fn all(quick: bool, only_work: Option<usize>, only_cap: Option<usize>) -> 
     fill(&broker.1, TASKS, PARTITIONS, most).await?;
     fill(&broker.1, SINGLES, CONSUMERS, most / 4).await?;
     println!(
-        "records a second; medians of {repetitions} alternating runs; the ratio is the median of the runs' ratios"
+        "records a second; medians of {repetitions} alternating runs; the ratio is the median of the runs' ratios\n\
+         CPU: microseconds of this process a record, the broker's not included; other programs hardly change them"
     );
-    println!("work ms |    cap | records | downloader |   bare | downloader / bare | 2020, {CONSUMERS} consumers");
+    println!(
+        "work ms |    cap | records | downloader |   bare | downloader / bare | CPU, downloader | CPU, bare | 2020, \
+         {CONSUMERS} consumers"
+    );
     for work in [0, 1, 10, 100].into_iter().filter(|work| only_work.is_none_or(|only| only == *work)) {
         for cap in [100, 1_000, 10_000].into_iter().filter(|cap| only_cap.is_none_or(|only| only == *cap)) {
             // Two to three seconds, and no less than three times what runs at once.
             let by_time = (cap * 2_500).checked_div(work).unwrap_or(usize::MAX);
             let records = by_time.min(most).max(most.min(cap * 3));
             let run = Run { brokers: broker.1.clone(), work: Duration::from_millis(work as u64), cap, records };
-            let mut rates: [Vec<f64>; 3] = Default::default();
+            let mut rates: [Vec<Rate>; 3] = Default::default();
             for repetition in 0..repetitions {
                 for turn in 0..2 {
                     match (repetition + turn) % 2 {
@@ -122,11 +130,16 @@ async fn all(quick: bool, only_work: Option<usize>, only_cap: Option<usize>) -> 
                     rates[2].push(singles(&run, most / 4).await.context("one consumer a task")?);
                 }
             }
-            let ratio = median(rates[0].iter().zip(&rates[1]).map(|(ours, bare)| ours / bare).collect());
-            let [ours, bare, singles] = rates.map(median);
+            let pairs = rates[0].iter().zip(&rates[1]);
+            let ratio = median(pairs.map(|(ours, bare)| ours.records_a_second / bare.records_a_second).collect());
+            let cpu = |rates: &[Rate]| median(rates.iter().map(|rate| rate.cpu_micros).collect());
+            let [our_cpu, bare_cpu, _] = [0, 1, 2].map(|at| cpu(&rates[at]));
+            let [ours, bare, singles] =
+                rates.map(|rates| median(rates.iter().map(|rate| rate.records_a_second).collect()));
             let singles = if singles.is_nan() { "-".to_owned() } else { format!("{singles:.0}") };
             println!(
-                "{work:7} | {cap:6} | {records:7} | {ours:10.0} | {bare:6.0} | {ratio:17.2} | {singles:>10}",
+                "{work:7} | {cap:6} | {records:7} | {ours:10.0} | {bare:6.0} | {ratio:17.2} | {our_cpu:15.1} | \
+                 {bare_cpu:9.1} | {singles:>10}",
                 work = run.work.as_millis(),
             );
         }
@@ -159,6 +172,39 @@ impl Run {
             tokio::time::sleep(self.work).await;
         }
     }
+}
+
+/// What came of a run.
+struct Rate {
+    records_a_second: f64,
+    cpu_micros: f64,
+}
+
+/// Begins with the first record.
+struct Clock {
+    began: Instant,
+    cpu: Duration,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { began: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn stop(&self, records: usize) -> Rate {
+        let (spent, cpu) = (self.began.elapsed(), cpu_time().saturating_sub(self.cpu));
+        let records = records as f64;
+        Rate { records_a_second: records / spent.as_secs_f64(), cpu_micros: cpu.as_secs_f64() * 1e6 / records }
+    }
+}
+
+/// What this process has used of all processors, in steps of 10 ms.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, which ends with the last bracket, may hold anything. Then follow the state and ten fields more.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn group() -> String {
@@ -225,47 +271,49 @@ async fn send(producer: &FutureProducer, payload: Option<&[u8]>) -> anyhow::Resu
 }
 
 /// As `service::run` does it, with a sleep for the pipeline.
-async fn downloader(run: &Run) -> anyhow::Result<f64> {
+async fn downloader(run: &Run) -> anyhow::Result<Rate> {
     let settings = run.settings()?;
     let producer = Producer::new(&settings, "1")?;
     let consumer = Arc::new(Consumer::start(&settings, "1", Health::default(), Metrics::unexported())?);
-    let permits = Arc::new(Semaphore::new(run.cap));
-    let (mut tasks, mut began, mut finished) = (JoinSet::new(), None, 0);
-    while finished < run.records {
-        tokio::select! {
-            biased;
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                ended.context("a task panicked")?;
-                finished += 1;
-            }
-            Some((delivery, permit)) = take(&consumer, &permits) => {
-                began.get_or_insert_with(Instant::now);
-                tasks.spawn(work(run.clone(), consumer.clone(), producer.clone(), delivery, permit));
-            }
+    let (mut running, began) = (Dispatch::new(run.cap), OnceLock::new());
+    let (finished, shared) = (Arc::new(Finished::of(run.records)), Arc::new((run.clone(), producer)));
+    let rate = tokio::select! {
+        panic = running.run(&consumer, |record| {
+            began.get_or_init(Clock::start);
+            work(shared.clone(), consumer.clone(), record, finished.clone())
+        }) => return Err(panic).context("a task panicked"),
+        () = finished.all.notified() => began.get().context("nothing was received")?.stop(run.records),
+    };
+    running.tasks().shutdown().await;
+    tokio::task::spawn_blocking(move || consumer.drain(PATIENCE)).await.context("drain")?;
+    Ok(rate)
+}
+
+/// How many are to be finished yet.
+struct Finished {
+    left: AtomicUsize,
+    all: Notify,
+}
+
+impl Finished {
+    fn of(records: usize) -> Finished {
+        Finished { left: AtomicUsize::new(records), all: Notify::new() }
+    }
+
+    fn one(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.all.notify_one();
         }
     }
-    let spent = began.context("nothing was received")?.elapsed();
-    tasks.shutdown().await;
-    tokio::task::spawn_blocking(move || consumer.drain(PATIENCE)).await.context("drain")?;
-    Ok(run.records as f64 / spent.as_secs_f64())
 }
 
-async fn take(consumer: &Consumer, permits: &Arc<Semaphore>) -> Option<(Delivery, OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
-    Some((consumer.next().await?, permit))
-}
-
-async fn work(
-    run: Run,
-    consumer: Arc<Consumer>,
-    producer: Producer,
-    delivery: Delivery,
-    _permit: OwnedSemaphorePermit,
-) {
+async fn work(shared: Arc<(Run, Producer)>, consumer: Arc<Consumer>, record: Delivery, finished: Arc<Finished>) {
+    let (run, producer) = &*shared;
     run.work().await;
-    let outcome = outcome(delivery.payload.as_deref());
-    let acked = producer.send(&delivery, &outcome, Span::none()).await.expect("the broker answers");
-    consumer.complete(delivery.ticket, acked);
+    let outcome = outcome(record.payload.as_deref());
+    let acked = producer.send(&record, &outcome, Span::none()).await.expect("the broker answers");
+    consumer.complete(record, acked);
+    finished.one();
 }
 
 fn receiver(brokers: &str) -> ClientConfig {
@@ -282,7 +330,7 @@ fn receiver(brokers: &str) -> ClientConfig {
 /// Unfinished offsets, and the next one to receive, of each partition.
 type Open = Arc<Mutex<BTreeMap<i32, (BTreeSet<i64>, i64)>>>;
 
-async fn bare(run: &Run) -> anyhow::Result<f64> {
+async fn bare(run: &Run) -> anyhow::Result<Rate> {
     let producer = sender(&run.brokers)?;
     let consumer: Arc<StreamConsumer> = Arc::new(receiver(&run.brokers).create().context("make a consumer")?);
     consumer.subscribe(&[TASKS]).context("subscribe")?;
@@ -301,7 +349,7 @@ async fn bare(run: &Run) -> anyhow::Result<f64> {
                 (consumer.recv().await.map(|record| record.detach()), permit)
             } => {
                 let (record, permit) = (record.context("receive")?, permit.context("a permit")?);
-                began.get_or_insert_with(Instant::now);
+                began.get_or_insert_with(Clock::start);
                 let (partition, offset) = (record.partition(), record.offset());
                 let mut held = open.lock().expect("no panic");
                 let held = held.entry(partition).or_default();
@@ -318,12 +366,12 @@ async fn bare(run: &Run) -> anyhow::Result<f64> {
             }
         }
     }
-    let spent = began.context("nothing was received")?.elapsed();
+    let rate = began.context("nothing was received")?.stop(run.records);
     tasks.shutdown().await;
     committing.abort();
     let _ = committing.await;
     tokio::task::spawn_blocking(move || drop(consumer)).await.context("leave")?;
-    Ok(run.records as f64 / spent.as_secs_f64())
+    Ok(rate)
 }
 
 async fn commit_each_second(consumer: Arc<StreamConsumer>, open: Open) {
@@ -340,8 +388,8 @@ async fn commit_each_second(consumer: Arc<StreamConsumer>, open: Open) {
     }
 }
 
-/// One consumer for each parallel task. Returns records a second over all.
-async fn singles(run: &Run, most: usize) -> anyhow::Result<f64> {
+/// One consumer for each parallel task.
+async fn singles(run: &Run, most: usize) -> anyhow::Result<Rate> {
     let producer = sender(&run.brokers)?;
     let each = (run.records.min(most) / CONSUMERS as usize).max(1);
     let group = group();
@@ -357,7 +405,7 @@ async fn singles(run: &Run, most: usize) -> anyhow::Result<f64> {
         let first = consumer.recv().await.context("receive")?.detach();
         consumers.push((Arc::new(consumer), first));
     }
-    let began = Instant::now();
+    let began = Clock::start();
     let mut loops = JoinSet::new();
     for (consumer, mut record) in consumers {
         let (run, producer) = (run.clone(), producer.clone());
@@ -379,9 +427,9 @@ async fn singles(run: &Run, most: usize) -> anyhow::Result<f64> {
         });
     }
     let consumers = loops.join_all().await;
-    let spent = began.elapsed();
+    let rate = began.stop(each * CONSUMERS as usize);
     tokio::task::spawn_blocking(move || drop(consumers)).await.context("leave")?;
-    Ok((each * CONSUMERS as usize) as f64 / spent.as_secs_f64())
+    Ok(rate)
 }
 
 /// NaN of nothing.

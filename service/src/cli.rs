@@ -52,7 +52,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             return Exit::Failed.code();
         }
     };
-    let code = runtime.block_on(async {
+    // A task of the runtime: what this thread awaited itself would be woken through the kernel, and so would be all it starts.
+    let command = runtime.spawn(async move {
         let result = match matches.subcommand() {
             Some(("setup", given)) => {
                 let partitions = given.get_one("partitions").copied().unwrap_or(PARTITIONS_DEFAULT);
@@ -66,6 +67,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             eprintln!("{error:#}");
             Exit::Failed.code()
         })
+    });
+    let code = runtime.block_on(command).unwrap_or_else(|panic| {
+        eprintln!("{panic}");
+        Exit::Failed.code()
     });
     // Threads that still hang on a network that is gone must not hold up the end (I8).
     runtime.shutdown_background();

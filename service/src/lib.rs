@@ -25,6 +25,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod drain;
 pub mod error;
 pub mod fetch;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Settings;
+use crate::dispatch::Dispatch;
 use crate::drain::{Deadlines, Ended, Exit};
 use crate::error::Dependency;
 use crate::flow::limits::ByteBudget;
@@ -73,8 +73,7 @@ pub async fn run(
     let _ends_with_us = serving.drop_guard();
     tokio::spawn(watch(pipeline.clone(), health.clone(), stop.clone()));
 
-    let (mut tasks, mut exit) = (JoinSet::new(), Exit::Drained);
-    let permits = Arc::new(Semaphore::new(settings.parallel_operations));
+    let (mut running, mut exit) = (Dispatch::new(settings.parallel_operations), Exit::Drained);
     let mut failures = Failures::default();
     loop {
         tokio::select! {
@@ -89,29 +88,25 @@ pub async fn run(
                     break;
                 }
                 warn!(cause, "the Kafka client failed; what is not finished runs again, and the clients are made anew");
-                tasks.shutdown().await;
+                running.tasks().shutdown().await;
                 metrics.clients_rebuilt();
                 pipeline.producer.rebuild(settings)?;
                 consumer = start()?;
                 metrics.observe(readings(&consumer));
             }
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                if let Err(panic) = ended {
-                    give_up(&panic);
-                    exit = Exit::Failed;
-                    break;
-                }
-            }
-            Some((delivery, permit)) = take(&consumer, &permits) => {
-                tasks.spawn(work(pipeline.clone(), consumer.clone(), delivery, permit));
+            panic = running.run(&consumer, |record| work(pipeline.clone(), consumer.clone(), record)) => {
+                give_up(&panic);
+                exit = Exit::Failed;
+                break;
             }
         }
     }
     health.draining();
     let deadlines = Deadlines::begin(settings.drain_timeout);
+    let tasks = running.tasks();
     info!(tasks = tasks.len(), "nothing new starts; running tasks may finish");
     consumer.stop_starting();
-    if !finish(&mut tasks, deadlines).await {
+    if !finish(tasks, deadlines).await {
         exit = Exit::Failed;
     }
     let exit = close(consumer, deadlines, exit).await;
@@ -139,14 +134,9 @@ impl Failures {
     }
 }
 
-async fn take(consumer: &Consumer, permits: &Arc<Semaphore>) -> Option<(Delivery, OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
-    Some((consumer.next().await?, permit))
-}
-
-async fn work(pipeline: Arc<Pipeline>, consumer: Arc<Consumer>, delivery: Delivery, _permit: OwnedSemaphorePermit) {
-    if let Some(acked) = pipeline.run_task(&delivery).await {
-        consumer.complete(delivery.ticket, acked);
+async fn work(pipeline: Arc<Pipeline>, consumer: Arc<Consumer>, record: Delivery) {
+    if let Some(acked) = pipeline.run_task(&record).await {
+        consumer.complete(record, acked);
     }
 }
 

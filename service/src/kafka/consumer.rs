@@ -1,6 +1,6 @@
 //! The one consumer of the process: a poll thread that never stops polling, whatever waits behind it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,10 +23,11 @@ use crate::config::Settings;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::progress::Progress;
-use crate::task::Ticket;
 
 /// The longest the poll thread sleeps: the latency of pausing, resuming and stopping.
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
+/// Records taken at most before there is time for all else; those that are there cost no more than themselves.
+const BURST_MAX: usize = 64;
 /// The same error is logged at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 /// A last commit that was refused is made again after this long.
@@ -111,17 +112,17 @@ impl Consumer {
         Ok(Consumer { intake, commits, running, stop, failed })
     }
 
-    /// The next record to work on; `None` once the consumer drains.
+    /// The next records to work on, 1..=`most` of them; `None` once the consumer drains.
     ///
     /// # Cancel safety
     /// Safe: no record is lost.
-    pub async fn next(&self) -> Option<Delivery> {
-        self.intake.next().await
+    pub async fn next(&self, most: usize) -> Option<Vec<Delivery>> {
+        self.intake.next(most).await
     }
 
     /// The record is finished, by the broker's own word. Too late for a partition that is no longer ours: ignored.
-    pub fn complete(&self, ticket: Ticket, _proof: AckedOutcome) {
-        self.intake.finished(ticket);
+    pub fn complete(&self, record: Delivery, _proof: AckedOutcome) {
+        self.intake.finished(record);
     }
 
     /// Waits until the client fails for good, and says why.
@@ -220,20 +221,33 @@ struct Poller {
 
 impl Poller {
     fn run(self) {
-        let mut logged = VecDeque::new();
+        let (mut logged, mut received) = (VecDeque::new(), BTreeMap::new());
         while !self.stop.load(Ordering::Relaxed) {
             self.health.poll_turned();
-            match self.client.poll(POLL_PATIENCE) {
-                Some(Ok(record)) => self.take(&record),
-                Some(Err(error)) if self.fails(&error, &mut logged) => return,
-                Some(Err(_)) | None => {}
+            let mut patience = POLL_PATIENCE;
+            for _ in 0..BURST_MAX {
+                match self.client.poll(patience) {
+                    Some(Ok(record)) => {
+                        *received.entry(record.partition()).or_default() += 1;
+                        self.take(&record);
+                    }
+                    Some(Err(error)) if self.fails(&error, &mut logged) => return,
+                    Some(Err(_)) => {}
+                    None => break,
+                }
+                patience = Duration::ZERO;
+            }
+            if !received.is_empty() {
+                self.intake.look();
+            }
+            while let Some((partition, records)) = received.pop_first() {
+                self.metrics.records_received(partition, records);
             }
             self.relieve();
         }
     }
 
     fn take(&self, record: &BorrowedMessage<'_>) {
-        self.metrics.record_received(record.partition());
         let delivery = Delivery::new(
             record.payload().map(<[u8]>::to_vec),
             record.key().map(<[u8]>::to_vec),

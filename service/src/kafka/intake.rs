@@ -26,7 +26,6 @@ use crate::flow::hosts::HostKey;
 use crate::observe::metrics::Metrics;
 use crate::progress::{Care, Commit, Epoch, Found, LogId, Progress, Received};
 use crate::task::Ticket;
-use delivery::Share;
 use queue::Queue;
 use state::State;
 
@@ -106,13 +105,19 @@ impl Intake {
     /// These partitions are given up: ends their epochs and returns the commits that close them.
     pub(super) fn revoked(&self, partitions: &[i32]) -> Vec<Commit> {
         let mut state = self.lock();
-        partitions.iter().filter_map(|partition| state.hand_back(*partition)).collect()
+        let closing = partitions.iter().filter_map(|partition| state.hand_back(*partition)).collect();
+        drop(state);
+        // What was finished in them no longer holds back the others.
+        self.may_start.notify_one();
+        closing
     }
 
     /// These partitions are somebody else's by now, or may be: ends their epochs; nothing more is said of them.
     pub(super) fn lost(&self, partitions: &[i32]) {
         let mut state = self.lock();
         partitions.iter().for_each(|partition| state.lose(*partition));
+        drop(state);
+        self.may_start.notify_one();
     }
 
     /// Ends every epoch and returns the commits that are owed.
@@ -200,7 +205,8 @@ impl Intake {
         }
     }
 
-    /// Takes a record in. False: its partition has to be opened again, and must be paused until then.
+    /// Takes a record in. Nobody hears of it before [`Intake::look`]. False: its partition has to be opened again, and must be
+    /// paused until then.
     pub(super) fn received(&self, mut delivery: Delivery) -> bool {
         let mut state = self.lock();
         let epoch = match self.place(&mut state, &delivery) {
@@ -218,8 +224,12 @@ impl Intake {
         if wants_commit {
             self.commits.soon();
         }
-        self.may_start.notify_one();
         true
+    }
+
+    /// Whoever waits for records may look for them: some were received.
+    pub(super) fn look(&self) {
+        self.may_start.notify_one();
     }
 
     /// Where the record belongs.
@@ -260,33 +270,27 @@ impl Intake {
         }
     }
 
-    /// The next record to start, partitions in turn. `None`: closed.
+    /// The next records to start, 1..=`most` of them, partitions in turn. `None`: closed.
     ///
     /// # Cancel safety
-    /// Safe: a record is taken only when it is returned.
-    pub(super) async fn next(self: &Arc<Self>) -> Option<Delivery> {
+    /// Safe: records are taken only when they are returned.
+    pub(super) async fn next(self: &Arc<Self>, most: usize) -> Option<Vec<Delivery>> {
         loop {
             let may_start = self.may_start.notified();
             {
-                let mut state = self.lock();
+                let (mut state, now) = (self.lock(), Instant::now());
                 if state.closed {
                     return None;
                 }
-                if let Some((mut delivery, care)) = state.take(Instant::now()) {
-                    let host = if care == Care::None { delivery.host().cloned() } else { None };
-                    state.running += 1;
-                    state.careful += usize::from(care != Care::None);
-                    if let Some(host) = &host {
-                        *state.running_by_host.entry(host.clone()).or_default() += 1;
-                    }
-                    delivery.care = care;
-                    delivery.share = Some(Share { intake: self.clone(), host, care });
-                    let wants_commit = state.progress.wants_commit(delivery.ticket.partition);
-                    drop(state);
-                    if wants_commit {
-                        self.commits.soon();
-                    }
-                    return Some(delivery);
+                let taken: Vec<_> = std::iter::from_fn(|| state.take(now)).take(most).collect();
+                state.held_back = taken.is_empty() && !state.waiting.values().all(Queue::is_empty);
+                let wants_commit = taken.iter().any(|record| state.progress.wants_commit(record.ticket.partition));
+                drop(state);
+                if wants_commit {
+                    self.commits.soon();
+                }
+                if !taken.is_empty() {
+                    return Some(taken.into_iter().map(|record| record.started(self)).collect());
                 }
             }
             may_start.await;
@@ -300,32 +304,37 @@ impl Intake {
     /// A record that had started no longer runs.
     fn ended(&self, host: Option<&HostKey>, care: Care) {
         let mut state = self.lock();
-        state.running = state.running.saturating_sub(1);
-        state.careful = state.careful.saturating_sub(usize::from(care != Care::None));
-        if let Some(host) = host
-            && let Some(running) = state.running_by_host.get_mut(host)
-        {
-            *running -= 1;
-            if *running == 0 {
-                state.running_by_host.remove(host);
-            }
-        }
+        state.ended(host, care);
+        let held_back = state.held_back;
         drop(state);
-        self.may_start.notify_one();
+        if held_back {
+            self.may_start.notify_one();
+        }
     }
 
-    /// The record is finished.
-    pub(super) fn finished(&self, ticket: Ticket) {
+    /// The record is finished, and no longer runs.
+    pub(super) fn finished(&self, mut record: Delivery) {
+        let ticket = record.ticket;
         let mut state = self.lock();
         let finished = state.progress.finished(ticket.partition, ticket.epoch, ticket.offset);
+        if let Some(share) = record.share.take() {
+            let (host, care) = share.into_parts();
+            state.ended(host.as_ref(), care);
+        }
         if finished.streak_over {
             state.cautious_until = Some(Instant::now() + CAUTIOUS_FOR);
-            info!(partition = ticket.partition, "the records of former unclean ends are finished");
         }
         let wants_commit = finished.counted && state.progress.wants_commit(ticket.partition);
+        let held_back = state.held_back;
         drop(state);
+        if finished.streak_over {
+            info!(partition = ticket.partition, "the records of former unclean ends are finished");
+        }
         if wants_commit {
             self.commits.soon();
+        }
+        if held_back {
+            self.may_start.notify_one();
         }
     }
 

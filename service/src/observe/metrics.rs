@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
-use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
@@ -95,8 +95,8 @@ struct Inner {
     registry: Registry,
     provider: SdkMeterProvider,
     gauges: GaugeSource,
-    /// Attributes of everything that concerns the topic of tasks.
-    consumer: Vec<KeyValue>,
+    /// Attributes of everything that concerns the topic of tasks. Their texts are shared, for they go along with every record.
+    consumer: [KeyValue; 3],
     consumed_messages: Counter<u64>,
     process_duration: Histogram<f64>,
     operation_duration: Histogram<f64>,
@@ -135,10 +135,10 @@ impl Metrics {
         register_gauges(&meter, &gauges);
         Ok(Metrics {
             inner: Arc::new(Inner {
-                consumer: vec![
+                consumer: [
                     KeyValue::new(attribute::MESSAGING_SYSTEM, "kafka"),
-                    KeyValue::new(attribute::MESSAGING_DESTINATION_NAME, topic.to_owned()),
-                    KeyValue::new(attribute::MESSAGING_CONSUMER_GROUP_NAME, group.to_owned()),
+                    KeyValue::new(attribute::MESSAGING_DESTINATION_NAME, shared(topic)),
+                    KeyValue::new(attribute::MESSAGING_CONSUMER_GROUP_NAME, shared(group)),
                 ],
                 consumed_messages: counter(&meter, names::CONSUMED_MESSAGES),
                 process_duration: durations(&meter, names::PROCESS_DURATION),
@@ -168,10 +168,10 @@ impl Metrics {
             .expect("invariant: a new registry takes its first collector")
     }
 
-    /// A record was received.
-    pub fn record_received(&self, partition: i32) {
+    /// So many records were received.
+    pub fn records_received(&self, partition: i32, records: u64) {
         let partition = KeyValue::new(attribute::MESSAGING_DESTINATION_PARTITION_ID, partition.to_string());
-        self.inner.consumed_messages.add(1, &self.inner.about_consumer("poll", [partition]));
+        self.inner.consumed_messages.add(records, &self.inner.about_consumer("poll", [partition]));
     }
 
     /// A task was begun.
@@ -288,6 +288,10 @@ impl Inner {
         let operation = KeyValue::new(attribute::MESSAGING_OPERATION_NAME, operation);
         self.consumer.iter().cloned().chain([operation]).chain(more).collect()
     }
+}
+
+fn shared(text: &str) -> Value {
+    Arc::<str>::from(text).into()
 }
 
 fn counter(meter: &Meter, metric: Metric) -> Counter<u64> {

@@ -66,7 +66,7 @@ impl Delivery {
 
     /// How carefully it has to be worked by now.
     pub fn care_now(&self) -> Care {
-        self.share.as_ref().map_or(self.care, |share| share.intake.care(self.ticket.partition))
+        self.intake().map_or(self.care, |intake| intake.care(self.ticket.partition))
     }
 
     /// Waits until something may be handed to the producer for this record: until its partition's lease runs (I7).
@@ -74,13 +74,29 @@ impl Delivery {
     /// # Cancel safety
     /// Safe.
     pub(in crate::kafka) async fn leased(&self) {
-        if let Some(share) = &self.share {
-            share.intake.leased(self.ticket).await;
+        if let Some(intake) = self.intake() {
+            intake.leased(self.ticket).await;
         }
+    }
+
+    /// The record with its share of what runs, which the intake has counted.
+    pub(super) fn started(mut self, intake: &Arc<Intake>) -> Delivery {
+        let host = self.busy_host().cloned();
+        self.share = Some(Share { intake: Some(intake.clone()), host, care: self.care });
+        self
+    }
+
+    fn intake(&self) -> Option<&Arc<Intake>> {
+        self.share.as_ref()?.intake.as_ref()
     }
 
     pub(super) fn size(&self) -> usize {
         self.payload.as_ref().map_or(0, Vec::len) + self.key.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whose server it counts against while it runs.
+    pub(super) fn busy_host(&self) -> Option<&HostKey> {
+        if self.care == Care::None { self.host() } else { None }
     }
 
     /// Whose server the task asks. Looks into the record, so it is not asked of a suspect.
@@ -96,13 +112,24 @@ impl Delivery {
 /// A started record's part of what runs; dropping it makes room.
 #[derive(Debug)]
 pub(super) struct Share {
-    pub(super) intake: Arc<Intake>,
-    pub(super) host: Option<HostKey>,
-    pub(super) care: Care,
+    /// `None`: the room is made already.
+    intake: Option<Arc<Intake>>,
+    host: Option<HostKey>,
+    care: Care,
+}
+
+impl Share {
+    /// What it holds, for who makes room himself.
+    pub(super) fn into_parts(mut self) -> (Option<HostKey>, Care) {
+        self.intake = None;
+        (self.host.take(), self.care)
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.intake.ended(self.host.as_ref(), self.care);
+        if let Some(intake) = &self.intake {
+            intake.ended(self.host.as_ref(), self.care);
+        }
     }
 }

@@ -62,6 +62,10 @@ impl Queue {
         self.records.len() + self.aside.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

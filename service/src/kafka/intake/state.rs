@@ -37,6 +37,8 @@ pub(super) struct State {
     /// Of these, suspects.
     pub(super) careful: usize,
     pub(super) running_by_host: HashMap<HostKey, usize>,
+    /// Records wait that might not start when they were last looked for: then the end of another may let one.
+    pub(super) held_back: bool,
     pub(super) cautious_until: Option<Instant>,
 }
 
@@ -66,6 +68,7 @@ impl State {
             running: 0,
             careful: 0,
             running_by_host: HashMap::new(),
+            held_back: false,
             cautious_until: None,
         }
     }
@@ -108,8 +111,8 @@ impl State {
         self.jumps.retain(|jump| jump.partition != partition);
     }
 
-    /// The oldest record of the next partition in turn.
-    pub(super) fn take(&mut self, now: Instant) -> Option<(Delivery, Care)> {
+    /// The oldest record of the next partition in turn; it counts as running from now on.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Delivery> {
         if self.progress.finished_uncommitted() >= START_NOTHING_AT {
             return None;
         }
@@ -126,14 +129,34 @@ impl State {
         };
         let turn = self.served_last.saturating_add(1);
         let in_turn = [(Included(turn), Unbounded), (Unbounded, Excluded(turn))];
-        let taken = in_turn.into_iter().find_map(|partitions| {
+        let (mut record, care) = in_turn.into_iter().find_map(|partitions| {
             let mut queues = self.waiting.range_mut(partitions);
             queues.find_map(|(partition, queue)| queue.take(|offset| may(*partition, offset), full))
         })?;
-        let Ticket { partition, offset, .. } = taken.0.ticket;
+        let Ticket { partition, offset, .. } = record.ticket;
         self.served_last = partition;
         self.progress.started(partition, offset);
-        Some(taken)
+        record.care = care;
+        self.running += 1;
+        self.careful += usize::from(care != Care::None);
+        if let Some(host) = record.busy_host() {
+            *self.running_by_host.entry(host.clone()).or_default() += 1;
+        }
+        Some(record)
+    }
+
+    /// What [`State::take`] counted no longer runs.
+    pub(super) fn ended(&mut self, host: Option<&HostKey>, care: Care) {
+        self.running = self.running.saturating_sub(1);
+        self.careful = self.careful.saturating_sub(usize::from(care != Care::None));
+        if let Some(host) = host
+            && let Some(running) = self.running_by_host.get_mut(host)
+        {
+            *running -= 1;
+            if *running == 0 {
+                self.running_by_host.remove(host);
+            }
+        }
     }
 
     pub(super) fn note_jump(&mut self, partition: i32, offset: i64) {

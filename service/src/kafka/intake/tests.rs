@@ -46,7 +46,7 @@ fn receive(intake: &Intake, delivery: Delivery) {
 }
 
 fn take(intake: &Arc<Intake>) -> Option<Delivery> {
-    intake.next().now_or_never().flatten()
+    intake.next(1).now_or_never().flatten()?.pop()
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_revoked_partition_cancels_its_tasks_and_finishes_nothing_more() {
     assert!(started.ended.is_cancelled());
     assert!(take(&intake).is_none(), "what waited is somebody else's");
     assert_eq!(closing.first().map(|commit| commit.next_offset), Some(10), "10 was not finished");
-    intake.finished(started.ticket);
+    intake.finished(started);
     assert_eq!(intake.commits(true), []);
     assert_eq!(intake.oldest_written_ms(), None);
 }
@@ -138,7 +138,7 @@ fn a_recreated_topic_is_read_from_its_start() {
     assert!(take(&intake).is_none(), "the new log has not been claimed");
     acknowledge(&intake);
     let new = take(&intake).expect("the first record of the new log");
-    intake.finished(old.ticket);
+    intake.finished(old);
     assert_eq!(new.ticket.offset, 0);
     assert_eq!(intake.commits(true).first().map(|commit| commit.next_offset), Some(0));
 }
@@ -176,7 +176,7 @@ fn nothing_starts_while_too_much_is_finished_and_uncommitted() {
     let mut finished = 0;
     while let Some(delivery) = take(&intake) {
         let partition = delivery.ticket.partition;
-        intake.finished(delivery.ticket);
+        intake.finished(delivery);
         finished += 1;
         assert_eq!(intake.lock().progress.wants_commit(partition), finished >= COMMIT_EARLY_AT);
     }
@@ -195,7 +195,7 @@ fn a_long_backlog_pauses_its_partition_and_a_short_one_resumes_it() {
     assert_eq!(intake.pressure(), (vec![], vec![]), "said once");
     assert_eq!(intake.sizes().paused, 1);
     while let Some(delivery) = take(&intake) {
-        intake.finished(delivery.ticket);
+        intake.finished(delivery);
         acknowledge(&intake);
     }
     assert_eq!(intake.pressure(), (vec![], vec![0]));

@@ -47,7 +47,7 @@ impl Gauges for Readings {
 }
 
 fn record_everything(metrics: &Metrics) {
-    metrics.record_received(3);
+    metrics.records_received(3, 2);
     metrics.task_started();
     metrics.task_ended(End::Ok, Duration::from_millis(40));
     metrics.task_ended(End::Error(Code::BodyTooLarge), Duration::from_millis(40));
@@ -130,7 +130,7 @@ fn values_are_those_that_were_recorded() {
     assert!(
         line(&text, "messaging_client_operation_duration_seconds_count", &["error_type=\"refused\""]).ends_with(" 1")
     );
-    assert!(line(&text, "messaging_client_consumed_messages_total", &["partition_id=\"3\""]).ends_with(" 1"));
+    assert!(line(&text, "messaging_client_consumed_messages_total", &["partition_id=\"3\""]).ends_with(" 2"));
 }
 
 #[test]

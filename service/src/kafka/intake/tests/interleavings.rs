@@ -85,13 +85,13 @@ fn record(offset: i64) -> Delivery {
 /// Works on whatever may start; the outcome is acknowledged before the record is finished.
 fn work(intake: &Arc<Intake>, broker: &Shared<Broker>) {
     for _ in 0..TURNS {
-        let Some(delivery) = intake.next().now_or_never().flatten() else {
+        let Some(delivery) = intake.next(1).now_or_never().flatten().and_then(|mut taken| taken.pop()) else {
             thread::yield_now();
             continue;
         };
         if delivery.leased().now_or_never().is_some() {
             broker.lock().unwrap().finished.insert(delivery.ticket.offset);
-            intake.finished(delivery.ticket);
+            intake.finished(delivery);
             WORKED.fetch_add(1, Ordering::Relaxed);
         }
     }
