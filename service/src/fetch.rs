@@ -132,7 +132,8 @@ impl Fetcher {
         for redirects_left in (0..=REDIRECTS_MAX).rev() {
             let _at_host = self.hosts.enter(&url).await;
             let _place = self.fetches.enter().await;
-            let response = self.get(&url, &mut clock).await?;
+            // What a request takes is large, and most of the tasks that are taken wait: so it is taken from here on only.
+            let response = Box::pin(self.get(&url, &mut clock)).await?;
             let status = response.status();
             let declared_type = client::declared_type(response.headers());
             debug!(url = %shown(&url), status = status.as_u16(), declared_type, "answered");
@@ -142,7 +143,7 @@ impl Fetcher {
                 return Err(FetchError::HeaderTooLarge);
             }
             match hop::answer(status) {
-                Answer::Picture => return self.read(response, &mut clock).await,
+                Answer::Picture => return Box::pin(self.read(response, &mut clock)).await,
                 Answer::Redirect if redirects_left == 0 => break,
                 Answer::Redirect => {
                     url = self.rules.redirect(&url, response.headers()).map_err(FetchError::RedirectRefused)?;

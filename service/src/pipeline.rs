@@ -54,11 +54,11 @@ impl Pipeline {
         let work = async {
             let decision = match read {
                 Some(read) => self.workshop.decide(&delivery.identity(&self.topic), read).await,
-                None => self.on_trial(delivery).await,
+                None => Box::pin(self.on_trial(delivery)).await,
             };
             match decision {
-                Decision::Outcome(outcome, end) => (end, self.publish(delivery, &outcome).await),
-                Decision::DeadLetter(error) => self.bury(delivery, &error).await,
+                Decision::Outcome(outcome, end) => (end, Box::pin(self.publish(delivery, &outcome)).await),
+                Decision::DeadLetter(error) => Box::pin(self.bury(delivery, &error)).await,
             }
         };
         let ended = tokio::select! {
@@ -76,7 +76,7 @@ impl Pipeline {
             partition: delivery.ticket.partition,
             offset: delivery.ticket.offset,
             identity: delivery.identity(&self.topic),
-            trace: spans::carried(&Span::current()),
+            trace: spans::carried(&Span::current(), &delivery.trace()),
             payload: delivery.payload.as_deref(),
         };
         let decision = match self.bench.try_record(&record, || delivery.care_now() == Care::Alone).await {
@@ -131,3 +131,6 @@ impl Pipeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,10 +42,10 @@ pub(super) fn trace_context(headers: Option<&OwnedHeaders>) -> Context {
     headers.map_or_else(Context::new, |headers| spans::extract(&TraceHeaders(headers)))
 }
 
-/// `headers`, and `span` as the one to continue.
-pub(super) fn with_trace(headers: OwnedHeaders, span: &Span) -> OwnedHeaders {
+/// `headers`, and `span` as the one to continue, or else the trace that `came_in`.
+pub(super) fn with_trace(headers: OwnedHeaders, span: &Span, came_in: &Context) -> OwnedHeaders {
     let mut headers = NewHeaders(headers);
-    spans::inject(span, &mut headers);
+    spans::inject(span, came_in, &mut headers);
     headers.0
 }
 

@@ -159,7 +159,7 @@ impl Producer {
         let key = outcome.correlation_id.to_string();
         let payload = serde_json::to_vec(outcome).unwrap_or_default();
         let source = headers::source(&self.input_topic, ticket, outcome.attempts.unwrap_or_default(), &self.run_id);
-        let headers = headers::with_trace(source, &span);
+        let headers = headers::with_trace(source, &span, &delivery.trace());
         delivery.leased().await;
         self.produce(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await
     }

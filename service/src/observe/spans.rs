@@ -199,16 +199,18 @@ pub fn extract(headers: &impl Extractor) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), headers)
 }
 
-/// Writes `span` into the headers of a record, so that its reader continues the trace. Without an exporter of our own
-/// this passes on the trace that came in.
-pub fn inject(span: &Span, headers: &mut impl Injector) {
-    TraceContextPropagator::new().inject_context(&span.context(), headers);
+/// Writes `span` into the headers of a record, so that its reader continues the trace. Without an exporter of our own it
+/// is the trace that `came_in`.
+pub fn inject(span: &Span, came_in: &Context, headers: &mut impl Injector) {
+    let ours = span.context();
+    let context = if ours.span().span_context().is_valid() { &ours } else { came_in };
+    TraceContextPropagator::new().inject_context(context, headers);
 }
 
-/// `span` as trace headers, to be continued in another process.
-pub fn carried(span: &Span) -> HashMap<String, String> {
+/// `span` as trace headers, to be continued in another process; as [`inject`].
+pub fn carried(span: &Span, came_in: &Context) -> HashMap<String, String> {
     let mut headers = HashMap::new();
-    inject(span, &mut headers);
+    inject(span, came_in, &mut headers);
     headers
 }
 
@@ -247,7 +249,7 @@ mod tests {
     fn exported(work: impl FnOnce()) -> Vec<SpanData> {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
-        tracing::subscriber::with_default(Registry::default().with(span_layer(Some(&provider))), work);
+        tracing::subscriber::with_default(Registry::default().with(span_layer(&provider)), work);
         exporter.get_finished_spans().expect("exported")
     }
 
@@ -348,7 +350,7 @@ mod tests {
     fn the_outcome_continues_the_trace_from_the_span_that_sends_it() {
         let mut headers = HashMap::new();
         let spans = exported(|| {
-            process(&sent()).in_scope(|| inject(&send_span("urls_done"), &mut headers));
+            process(&sent()).in_scope(|| inject(&send_span("urls_done"), &extract(&sent()), &mut headers));
         });
         let send = spans.iter().find(|span| span.name == "send urls_done").expect("exported");
         let [_, trace, parent, _] = headers["traceparent"].split('-').collect::<Vec<_>>()[..] else {
@@ -374,8 +376,8 @@ mod tests {
     #[test]
     fn without_an_exporter_the_trace_that_came_in_is_passed_on() {
         let mut headers = HashMap::new();
-        tracing::subscriber::with_default(Registry::default().with(span_layer(None)), || {
-            process(&sent()).in_scope(|| inject(&send_span("urls_done"), &mut headers));
+        tracing::subscriber::with_default(Registry::default(), || {
+            process(&sent()).in_scope(|| inject(&send_span("urls_done"), &extract(&sent()), &mut headers));
         });
         // The flags may lose what this side does not know; the ids and "sampled" stay.
         let ids = TRACEPARENT.rsplit_once('-').expect("four parts").0;

@@ -97,14 +97,19 @@ impl Telemetry {
         }
         let metrics = Metrics::new(readers, resource, &settings.kafka_input_topic, &settings.kafka_consumer_group)
             .context("set up metrics")?;
-        let subscriber = Registry::default().with(lines).with(span_layer(traces.as_ref()));
-        Ok((Telemetry { run_id, metrics, traces }, Dispatch::new(subscriber)))
+        let lines = Registry::default().with(lines);
+        // Without a provider there is no bridge: it would keep every attribute of every span for nobody. (Nor is it a layer
+        // that is `None`: beside one, the filter of the lines loses lines.)
+        let dispatch = match &traces {
+            Some(provider) => Dispatch::new(lines.with(span_layer(provider))),
+            None => Dispatch::new(lines),
+        };
+        Ok((Telemetry { run_id, metrics, traces }, dispatch))
     }
 }
 
-/// The bridge from `tracing` to OpenTelemetry, for our own spans and the events in them. Without a provider nothing is
-/// recorded, and the trace that came in is passed on as it is.
-pub(super) fn span_layer<S>(provider: Option<&SdkTracerProvider>) -> Box<dyn Layer<S> + Send + Sync>
+/// The bridge from `tracing` to OpenTelemetry, for our own spans and the events in them.
+pub(super) fn span_layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + Sync + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
@@ -115,13 +120,8 @@ where
         .with_target(false)
         .with_threads(false)
         .with_tracked_inactivity(false);
-    match provider {
-        Some(provider) => {
-            let scope = InstrumentationScope::builder(names::SERVICE).with_schema_url(names::SCHEMA_URL).build();
-            bridge.with_tracer(provider.tracer_with_scope(scope)).with_filter(ours).boxed()
-        }
-        None => bridge.with_filter(ours).boxed(),
-    }
+    let scope = InstrumentationScope::builder(names::SERVICE).with_schema_url(names::SCHEMA_URL).build();
+    bridge.with_tracer(provider.tracer_with_scope(scope)).with_filter(ours)
 }
 
 /// Who we are. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say comes last and wins.

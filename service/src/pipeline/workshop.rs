@@ -2,6 +2,9 @@
 //! its outcome is. It runs in the process that read the record, or for a suspect in a child (see `trial`).
 //!
 //! Killed here: nothing was published, so the record comes again. Nothing here knows Kafka, or publishes anything.
+//!
+//! A task is as large as its largest stage, and twice as large for every function that a stage is handed through. Stages
+//! are boxed, so that a task that waits costs what it needs for waiting.
 
 use std::future::Future;
 use std::time::Instant;
@@ -95,9 +98,12 @@ impl Workshop {
             Ok(task) => task,
             Err(error) => return Decision::DeadLetter(error),
         };
-        let (outcome, end) = match task.vet() {
+        let (id, vetted) = (task.correlation_id, task.vet());
+        // Its texts are those of the vetted one.
+        drop(task);
+        let (outcome, end) = match vetted {
             Ok(vetted) => self.attempts(record, &vetted).await,
-            Err(error) => self.give_up(task.correlation_id, 1, &error.into()),
+            Err(error) => self.give_up(id, 1, &error.into()),
         };
         Decision::Outcome(outcome, end)
     }
@@ -146,9 +152,9 @@ impl Workshop {
     async fn attempt(&self, record: &RecordIdentity, task: &VettedTask) -> Result<Picture, Failure> {
         let mut unusable = None;
         let (source, thumbnail) = loop {
-            let fetch = self.fetcher.fetch(&task.url);
+            let fetch = Box::pin(self.fetcher.fetch(&task.url));
             let source = self.staged(Stage::Fetch, spans::fetch_span(&task.url), fetch).await?;
-            let thumbnail = self.thumbnail(&source).await?;
+            let thumbnail = Box::pin(self.thumbnail(&source)).await?;
             let original = Object {
                 bytes: source.bytes(),
                 sha256: source.sha256(),
@@ -157,7 +163,7 @@ impl Workshop {
             };
             let key = &task.original_key;
             let put = || self.store.put_original(key, original, record, unusable.as_ref());
-            match self.put(spans::Object::Original, key, put).await? {
+            match Box::pin(self.put(spans::Object::Original, key, put)).await? {
                 Claim::Stored => break (source, thumbnail),
                 Claim::Replaced => {
                     self.metrics.original_found("replaced");
@@ -167,7 +173,7 @@ impl Workshop {
                     let fetched_sha256 = *source.sha256();
                     // Its bytes are given back before those of the stored original are reserved.
                     drop(source);
-                    if let Some(pair) = self.reuse(key, &stored, fetched_sha256, thumbnail).await? {
+                    if let Some(pair) = Box::pin(self.reuse(key, &stored, fetched_sha256, thumbnail)).await? {
                         self.metrics.original_found("reused");
                         break pair;
                     }
@@ -185,7 +191,7 @@ impl Workshop {
             source_sha256: source.sha256(),
         };
         let key = &task.thumbnail_key;
-        self.put(spans::Object::Thumbnail, key, || self.store.put(key, made)).await?;
+        Box::pin(self.put(spans::Object::Thumbnail, key, || self.store.put(key, made))).await?;
         Ok(picture(&source, &thumbnail))
     }
 

@@ -54,6 +54,12 @@ impl Delivery {
         }
     }
 
+    /// A record that came from nowhere.
+    #[cfg(test)]
+    pub(crate) fn stub(payload: &[u8]) -> Delivery {
+        Delivery::new(Some(payload.to_vec()), None, None, None, (0, 0))
+    }
+
     /// The trace the record belongs to.
     pub fn trace(&self) -> Context {
         headers::trace_context(self.headers.as_ref())
