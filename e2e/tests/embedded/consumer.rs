@@ -97,12 +97,7 @@ async fn what_finished_behind_a_slow_record_is_not_worked_again() {
 /// program's, a damaged one, a later version's, one of another offset. Verdict: read from the committed offset on.
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_is_not_to_be_believed_is_counted_and_replayed() {
-    for (metadata, cause) in [
-        (Some("another program's"), "foreign"),
-        (Some("dl1bAAAA"), "mismatch"),
-        (Some("dl9bAAAA"), "newer"),
-        (None, "mismatch"),
-    ] {
+    let distrusted = |metadata: Option<&'static str>, cause: &'static str| async move {
         let world = world().await;
         produce(&world, 1..31).await;
         for partition in 0..e2e::embedded::PARTITIONS {
@@ -127,7 +122,13 @@ async fn metadata_that_is_not_to_be_believed_is_counted_and_replayed() {
         world.verdict(Some(0)).await.unwrap().assert_green();
         counted(&child, "downloader_metadata_distrusted_total", &[cause], 3).await;
         said(&child, "finished work above the committed offset may run again").await;
-    }
+    };
+    tokio::join!(
+        distrusted(Some("another program's"), "foreign"),
+        distrusted(Some("dl1bAAAA"), "mismatch"),
+        distrusted(Some("dl9bAAAA"), "newer"),
+        distrusted(None, "mismatch"),
+    );
 }
 
 /// Claim: a broker that takes less metadata gets less, and everything is committed. Fault: it refuses the next commits as
@@ -149,42 +150,38 @@ async fn metadata_that_the_broker_refuses_is_cut() {
 /// protocol, twice. Verdict: everything is committed to its end, and nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_to_a_commit_loses_it() {
-    const CLASSIC: &[E] = &[
-        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
-        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-        E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
-        E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
-        E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
-    ];
     // What else the classic protocol knows no broker answers here, and the client would not recover from it.
-    const KIP848: &[E] = &[
-        E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
-        E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-        E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH,
-    ];
-    for (protocol, properties, errors) in [
-        ("classic", "session.timeout.ms=3000;heartbeat.interval.ms=200", CLASSIC),
-        ("consumer", "reconnect.backoff.max.ms=500", KIP848),
-    ] {
-        let world = world().await;
-        let child = downloader(&world, &[("KAFKA_GROUP_PROTOCOL", protocol), ("KAFKA_PROPERTIES", properties)]);
-        child.ready().await.unwrap();
-        for (round, error) in (0..).zip(errors) {
-            world.broker.fail_next(Api::OffsetCommit, &[*error; 2]);
-            produce(&world, round * 10 + 1..round * 10 + 11).await;
-            world.settled(|| child.log_tail()).await;
-            eventually(format!("{protocol}: all is committed after {error:?}"), PATIENCE, async || {
-                let offsets = world.kafka.offsets().await.map_err(|error| format!("{error:#}"))?;
-                let open = offsets.iter().find(|o| o.high > o.low && o.committed != Some(o.high));
-                open.map_or(Ok(()), |open| Err(format!("{open:?}")))
-            })
-            .evidence("downloader", || async { child.log_tail() })
-            .await;
-        }
-        let verdict = world.verdict(Some(Verdict::rerun_bound(256, errors.len()))).await.unwrap();
-        verdict.assert_green();
-        assert_eq!(verdict.ok, 10 * errors.len(), "{protocol}: {verdict}");
-    }
+    let classic = ("classic", "session.timeout.ms=3000;heartbeat.interval.ms=200");
+    let kip848 = ("consumer", "reconnect.backoff.max.ms=500");
+    tokio::join!(
+        answered(classic, E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        answered(classic, E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS),
+        answered(classic, E::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS),
+        answered(classic, E::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION),
+        answered(classic, E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID),
+        answered(kip848, E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        answered(kip848, E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS),
+        answered(kip848, E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH),
+    );
+}
+
+async fn answered((protocol, properties): (&str, &str), error: E) {
+    let world = world().await;
+    let child = downloader(&world, &[("KAFKA_GROUP_PROTOCOL", protocol), ("KAFKA_PROPERTIES", properties)]);
+    child.ready().await.unwrap();
+    world.broker.fail_next(Api::OffsetCommit, &[error; 2]);
+    produce(&world, 1..11).await;
+    world.settled(|| child.log_tail()).await;
+    eventually(format!("{protocol}: all is committed after {error:?}"), PATIENCE, async || {
+        let offsets = world.kafka.offsets().await.map_err(|error| format!("{error:#}"))?;
+        let open = offsets.iter().find(|o| o.high > o.low && o.committed != Some(o.high));
+        open.map_or(Ok(()), |open| Err(format!("{open:?}")))
+    })
+    .evidence("downloader", || async { child.log_tail() })
+    .await;
+    let verdict = world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap();
+    verdict.assert_green();
+    assert_eq!(verdict.ok, 10, "{protocol}: {error:?}: {verdict}");
 }
 
 /// Claim: who has heard nothing from the broker for the time of its lease publishes nothing until it hears again (I7).

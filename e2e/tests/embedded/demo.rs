@@ -21,7 +21,7 @@ async fn demo(folder: &Path, args: &[&str]) -> (String, Value) {
 /// and the files that it promises are there: a thumbnail for each `Ok`.
 #[tokio::test]
 async fn the_demo_survives_its_own_crash_and_leaves_what_it_promises() {
-    const COPIES: usize = 4;
+    const COPIES: usize = 2;
     let folder = tempfile::tempdir().unwrap();
     let (printed, summary) = demo(folder.path(), &["--crash", "--copies", &COPIES.to_string()]).await;
     assert!(printed.contains("SIGKILL mid-flight: lost 0, wrong 0, repeated "), "{printed}");
