@@ -1,5 +1,6 @@
 //! What the downloader's process holds: idle, and for each record that waits to start, each task that waits for its host,
-//! each that fetches. Resident memory of the real process, by the system's count; nothing is asserted.
+//! each that fetches. Resident memory of the real process, by the system's count; of it "own" is what no file stands behind:
+//! the rest is code, and this executable's, which is larger than the downloader's. Nothing is asserted.
 //!
 //! `cargo bench --workspace --bench memory [-- --quick]`
 
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use ::downloader::task::Task;
 use anyhow::Context as _;
-use e2e::embedded::{Child, PARTITIONS, Stack, downloader};
+use e2e::embedded::downloader::{self, Resident};
+use e2e::embedded::{Child, PARTITIONS, Stack};
 use e2e::expect::{PATIENCE, eventually};
 use e2e::kafka::Headers;
 use tokio::task::JoinSet;
@@ -26,7 +28,9 @@ fn main() -> anyhow::Result<()> {
 async fn all(quick: bool) -> anyhow::Result<()> {
     let (repetitions, tasks) = if quick { (1, 1_000) } else { (5, 10_000) };
     println!("resident memory of the downloader's process; medians of {repetitions} runs");
-    println!("state                                      | records | process, KiB | each beyond its payload, bytes");
+    println!(
+        "state                                      | records | process, KiB | own, KiB | each beyond its payload, bytes"
+    );
     let waiting = WAITING_MAX * PARTITIONS as usize;
     let states = [
         State { name: "idle, joined", records: 0, produced: 0, gauge: "", settings: &[] },
@@ -58,12 +62,10 @@ async fn all(quick: bool) -> anyhow::Result<()> {
         for _ in 0..repetitions {
             measured.push(state.measure().await.context(state.name)?);
         }
-        let process = median(measured.iter().map(|(process, _)| *process).collect());
-        let each = match state.records {
-            0 => "-".to_owned(),
-            _ => format!("{:.0}", median(measured.iter().map(|(_, each)| *each).collect())),
-        };
-        println!("{:42} | {:7} | {:12.0} | {each:>10}", state.name, state.records, process / 1024.0);
+        let [process, own, each] = [0, 1, 2].map(|at| median(measured.iter().map(|of| of[at]).collect()));
+        let each = if state.records == 0 { "-".to_owned() } else { format!("{each:.0}") };
+        let (process, own) = (process / 1024.0, own / 1024.0);
+        println!("{:42} | {:7} | {process:12.0} | {own:8.0} | {each:>10}", state.name, state.records);
     }
     Ok(())
 }
@@ -78,8 +80,8 @@ struct State {
 }
 
 impl State {
-    /// Bytes of the process, and of each record beyond its payload.
-    async fn measure(&self) -> anyhow::Result<(f64, f64)> {
+    /// Bytes of the process, of these its own, and its own of each record beyond the payload.
+    async fn measure(&self) -> anyhow::Result<[f64; 3]> {
         let folder = tempfile::tempdir().context("make a folder")?;
         let stack = Stack::start(folder.path()).await?;
         let (url, gate) = stack.origin.hold("/held.jpg");
@@ -87,7 +89,7 @@ impl State {
         child.ready().await?;
         let before = settled(&child).await?;
         if self.records == 0 {
-            return Ok((before, 0.0));
+            return Ok([before.bytes as f64, before.own_bytes as f64, 0.0]);
         }
         let payload_bytes = produce(&stack, url.as_str(), self.produced).await? as f64 / self.produced as f64;
         let reached = eventually("they are all there", PATIENCE * 4, async || {
@@ -101,14 +103,15 @@ impl State {
             gate.reached_by(self.records).await;
         }
         let after = settled(&child).await?;
-        Ok((after, (after - before) / self.records as f64 - payload_bytes))
+        let grown = after.own_bytes as f64 - before.own_bytes as f64;
+        Ok([after.bytes as f64, after.own_bytes as f64, grown / self.records as f64 - payload_bytes])
     }
 }
 
-/// Resident bytes, once what was needed for a moment is given back.
-async fn settled(child: &Child) -> anyhow::Result<f64> {
+/// Resident memory, once what was needed for a moment is given back.
+async fn settled(child: &Child) -> anyhow::Result<Resident> {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    Ok(child.resident_bytes()? as f64)
+    child.resident()
 }
 
 /// Writes so many tasks; returns the bytes of their payloads.

@@ -66,6 +66,15 @@ pub struct Child {
     reading: JoinHandle<((), ())>,
 }
 
+/// Resident memory of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Resident {
+    /// All of it.
+    pub bytes: u64,
+    /// Of it what no file stands behind: without code, which the system drops and reads again as it likes.
+    pub own_bytes: u64,
+}
+
 /// Reads lines into `log` until there are no more.
 async fn keep(output: impl AsyncRead + Unpin, log: &Mutex<Vec<String>>) {
     let mut output = BufReader::new(output).lines();
@@ -198,16 +207,19 @@ impl Child {
         waited.evidence("downloader", || async { self.log_tail() }).or_error().await.map_err(|unmet| anyhow!(unmet))
     }
 
-    /// Bytes of memory it holds now (resident), as Linux counts them.
+    /// Memory it holds now, as Linux counts it.
     ///
     /// # Errors
     /// It has ended, or the system does not say.
-    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+    pub fn resident(&self) -> anyhow::Result<Resident> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()));
         let status = status.context("read the downloader's status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find its memory")?;
-        let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().context("read its memory")?;
-        Ok(kib << 10)
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("find its memory")?;
+            let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().context("read its memory")?;
+            anyhow::Ok(kib << 10)
+        };
+        Ok(Resident { bytes: bytes("VmRSS:")?, own_bytes: bytes("RssAnon:")? })
     }
 
     /// Its log so far.
