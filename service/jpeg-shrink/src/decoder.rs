@@ -94,7 +94,7 @@ impl Decoder {
                 at = segment.end;
                 match segment.marker {
                     EOI => Err(Error::Corrupt(Corrupt::EndsEarly)),
-                    DQT => self.tables.quantisation(segment.content, frame.is_baseline),
+                    DQT => self.tables.quantisation(segment.content),
                     DHT => self.tables.huffman(segment.content),
                     DRI => Fields::new(segment.content).u16().map(|units| interval = units),
                     SOS => {

@@ -29,8 +29,6 @@ pub enum Unsupported {
     LateHeight,
     /// More than ten blocks in an interleaved unit: the standard forbids it, some decoders don't.
     BlocksPerUnit,
-    /// Quantisation by 16 bits in a baseline file: the standard forbids it, some decoders don't.
-    WideQuantisation,
     /// A progressive file at another scale than 1/8.
     ProgressiveScale,
     /// More samples than this machine can address.
@@ -94,7 +92,6 @@ impl fmt::Display for Unsupported {
             Unsupported::Components(count) => write!(f, "{count} components"),
             Unsupported::LateHeight => f.write_str("a height that is told after the data"),
             Unsupported::BlocksPerUnit => f.write_str("more than ten blocks in a unit"),
-            Unsupported::WideQuantisation => f.write_str("a baseline file with 16 bits in a quantisation table"),
             Unsupported::ProgressiveScale => f.write_str("a progressive file at more than 1/8"),
             Unsupported::Size => f.write_str("more samples than can be addressed"),
         }

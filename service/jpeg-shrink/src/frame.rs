@@ -52,7 +52,6 @@ pub struct Component {
 pub(crate) struct Frame {
     pub(crate) width: u16,
     pub(crate) height: u16,
-    pub(crate) is_baseline: bool,
     pub(crate) is_progressive: bool,
     components: [Component; COMPONENTS_MAX],
     count: usize,
@@ -136,8 +135,7 @@ impl Frame {
             across_max = across_max.max(component.horizontal);
             down_max = down_max.max(component.vertical);
         }
-        let (is_baseline, is_progressive) = (marker == 0xc0, marker == 0xc2);
-        Ok(Frame { width, height, is_baseline, is_progressive, components, count, across_max, down_max })
+        Ok(Frame { width, height, is_progressive: marker == 0xc2, components, count, across_max, down_max })
     }
 
     pub(crate) fn components(&self) -> &[Component] {

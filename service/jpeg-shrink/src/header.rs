@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::decoder::SCRATCH_BYTES;
 use crate::error::{Corrupt, Error, Unsupported};
 use crate::frame::{self, Component, Frame, Scale};
+use crate::scan::Scan;
 use crate::segment::{self, EOI, SOI, SOS, Segment};
 
 const EXIF: &[u8] = b"Exif\0\0";
@@ -45,12 +46,16 @@ impl<'a> Jpeg<'a> {
         if !bytes.starts_with(&[0xff, SOI, 0xff]) {
             return Err(Error::Corrupt(Corrupt::NotJpeg));
         }
-        let (mut frame, mut exif, mut is_jfif, mut transform) = (None, None, false, None);
+        let (mut frame, mut exif, mut is_jfif, mut transform) = (None::<Frame>, None, false, None);
         let mut at = 2;
-        let scan = loop {
+        let (frame, scan) = loop {
             let Segment { marker, content, end } = segment::next(bytes, at)?;
             match marker {
-                SOS => break at,
+                SOS => {
+                    let frame = frame.ok_or(Error::Corrupt(Corrupt::Frame))?;
+                    Scan::read(content, &frame)?;
+                    break (frame, at);
+                }
                 EOI => return Err(Error::Corrupt(Corrupt::Frame)),
                 0xe0 => is_jfif |= content.starts_with(JFIF),
                 0xe1 => exif = exif.or_else(|| content.strip_prefix(EXIF)),
@@ -63,7 +68,6 @@ impl<'a> Jpeg<'a> {
             }
             at = end;
         };
-        let frame = frame.ok_or(Error::Corrupt(Corrupt::Frame))?;
         let color = color(frame.components(), is_jfif, transform);
         Ok(Jpeg { bytes, frame, color, exif, scan })
     }
@@ -136,11 +140,11 @@ impl<'a> Jpeg<'a> {
         SCRATCH_BYTES + self.components().iter().map(component).sum::<u64>()
     }
 
-    /// Whether [`Decoder::decode`](crate::Decoder::decode) knows this file at `scale`.
+    /// Whether [`Decoder::decode`](crate::Decoder::decode) will know this file at `scale`, as far as its header tells.
     ///
     /// # Errors
-    /// [`Unsupported::ProgressiveScale`]
-    pub(crate) fn check(&self, scale: Scale) -> Result<(), Error> {
+    /// [`Unsupported::ProgressiveScale`].
+    pub fn check(&self, scale: Scale) -> Result<(), Error> {
         if self.frame.is_progressive && scale != Scale::Eighth {
             return Err(Error::Unsupported(Unsupported::ProgressiveScale));
         }
@@ -178,9 +182,10 @@ mod tests {
     }
 
     fn color_of(more: &[u8], ids: [u8; 3]) -> Color {
-        let mut frame = FRAME.to_vec();
+        let (mut frame, mut scan) = (FRAME.to_vec(), SCAN.to_vec());
         (frame[10], frame[13], frame[16]) = ids.into();
-        Jpeg::parse(&file(&[more, &frame, SCAN])).expect("a header").color()
+        (scan[5], scan[7], scan[9]) = ids.into();
+        Jpeg::parse(&file(&[more, &frame, &scan])).expect("a header").color()
     }
 
     #[test]
@@ -222,6 +227,10 @@ mod tests {
         corrupt(&file(&[FRAME, &[0xff, EOI]]), Corrupt::Frame);
         corrupt(&file(&[SCAN]), Corrupt::Frame);
         corrupt(&file(&[FRAME, FRAME, SCAN]), Corrupt::Frame);
+        corrupt(&file(&[FRAME, &SCAN[..7]]), Corrupt::EndsEarly);
+        let mut unknown = SCAN.to_vec();
+        unknown[7] = 9;
+        corrupt(&file(&[FRAME, &unknown]), Corrupt::Scan);
         let mut arithmetic = FRAME.to_vec();
         arithmetic[1] = 0xc9;
         let error = Jpeg::parse(&file(&[&arithmetic, SCAN])).map(drop);

@@ -1,6 +1,6 @@
 //! The tables that a file states, kept built from one file to the next: most files state the same.
 
-use crate::error::{Corrupt, Error, Unsupported};
+use crate::error::{Corrupt, Error};
 use crate::huffman::{AcTable, DcTable, Spec};
 use crate::segment::Fields;
 
@@ -76,7 +76,7 @@ impl Tables {
     }
 
     /// Reads a segment of quantisation tables.
-    pub(crate) fn quantisation(&mut self, content: &[u8], is_baseline: bool) -> Result<(), Error> {
+    pub(crate) fn quantisation(&mut self, content: &[u8]) -> Result<(), Error> {
         let mut fields = Fields::new(content);
         while !fields.is_empty() {
             let place = fields.byte()?;
@@ -89,7 +89,7 @@ impl Tables {
                         *value = byte.into();
                     }
                 }
-                1 if is_baseline => return Err(Error::Unsupported(Unsupported::WideQuantisation)),
+                // In baseline files the standard forbids it; libjpeg reads it all the same.
                 1 => {
                     for value in &mut values {
                         *value = fields.u16()?;

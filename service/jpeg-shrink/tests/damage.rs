@@ -156,7 +156,10 @@ fn nothing_before_the_first_sample_is_an_error() {
     let whole = encoded(64, 64, 0, None);
     let scan = find(&whole, 0xda);
     let mut decoder = Decoder::new();
-    let mut error = |bytes: &[u8]| decoder.decode(&parse(bytes), Scale::Half).map(drop).expect_err("no sample");
+    let mut error = |bytes: &[u8]| {
+        let outcome = Jpeg::parse(bytes).and_then(|jpeg| decoder.decode(&jpeg, Scale::Half).map(drop));
+        outcome.expect_err("no sample")
+    };
     let mut unknown = whole.clone();
     unknown[scan + 5] = 77;
     assert_eq!(error(&unknown), Error::Corrupt(Corrupt::Scan));
