@@ -9,6 +9,7 @@ mod error;
 mod failpoint;
 mod header;
 mod pool;
+mod shrink;
 mod size;
 mod thumbnail;
 
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Settings;
 use crate::flow::limits::ByteBudget;
-use header::Header;
+use header::{Header, Way};
 use pool::{Panicked, Workers};
 
 pub use error::ImageError;
@@ -123,9 +124,17 @@ impl Pool {
 fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageError> {
     #[cfg(feature = "failpoints")]
     failpoint::reach(source);
-    let decoded = decode::decode(source, header)?;
-    let (source_width, source_height) = thumbnail::shown(header.width, header.height, decoded.orientation);
-    let encoded = thumbnail::make(decoded, edge)?;
+    let (orientation, encoded) = match header.way {
+        Way::Whole => {
+            let decoded = decode::decode(source, header)?;
+            (decoded.orientation, thumbnail::make(decoded, edge)?)
+        }
+        Way::Shrunk(scale) => {
+            let planes = shrink::planes(source, header, scale, edge)?;
+            (planes.orientation, thumbnail::of_planes(planes)?)
+        }
+    };
+    let (source_width, source_height) = thumbnail::shown(header.width, header.height, orientation);
     Ok(Thumbnail {
         sha256: Sha256::digest(&encoded.bytes).into(),
         bytes: encoded.bytes,

@@ -34,8 +34,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn pool(decode_bytes_max: &str) -> Pool {
-    let environment = [("DECODE_BYTES_MAX".into(), decode_bytes_max.into())];
+fn pool(decode_bytes_max: &str, edge: &str) -> Pool {
+    let environment = [("DECODE_BYTES_MAX".into(), decode_bytes_max.into()), ("THUMBNAIL_EDGE_PX".into(), edge.into())];
     let settings = Settings::load(environment, &HashMap::new()).expect("settings");
     Pool::new(&settings, ByteBudget::new(settings.decode_bytes_max)).expect("threads")
 }
@@ -45,8 +45,9 @@ async fn decoding_holds_no_more_than_was_reserved() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/images");
     let list = std::fs::read(folder.join("images.json")).expect("the list of fixtures");
     let list: Vec<serde_json::Value> = serde_json::from_slice(&list).expect("JSON");
-    let (small, large) = (pool("1MiB"), pool("128MiB"));
-    for file in list.iter().filter(|row| row["valid"] == true).map(|row| row["file"].as_str().expect("a name")) {
+    let pools = ["128", "600"].map(|edge| (pool("1MiB", edge), pool("128MiB", edge)));
+    let files = list.iter().filter(|row| row["valid"] == true).map(|row| row["file"].as_str().expect("a name"));
+    for (file, (small, large)) in files.flat_map(|file| pools.each_ref().map(|pools| (file, pools))) {
         let source = bytes::Bytes::from(std::fs::read(folder.join(file)).expect(file));
         // Every prediction is above 1 MiB, so a pool that has no more says what it would reserve.
         let refusal = small.thumbnail(source.clone()).await.expect_err(file);

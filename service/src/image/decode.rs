@@ -57,15 +57,15 @@ fn explain(error: &image::ImageError, header: Header) -> ImageError {
     }
 }
 
-fn disagrees(header: Header) -> ImageError {
+pub(super) fn disagrees(header: Header) -> ImageError {
     corrupt(header, &"its headers disagree about its size")
 }
 
-fn corrupt(header: Header, reason: &impl Display) -> ImageError {
+pub(super) fn corrupt(header: Header, reason: &impl Display) -> ImageError {
     ImageError::Corrupt { format: header.format, reason: shortened(reason) }
 }
 
-fn unsupported(header: Header, reason: &impl Display) -> ImageError {
+pub(super) fn unsupported(header: Header, reason: &impl Display) -> ImageError {
     ImageError::Unsupported { format: header.format, reason: shortened(reason) }
 }
 

@@ -10,7 +10,10 @@ mod webp;
 
 use std::fmt;
 
+use jpeg_shrink::Scale;
+
 use super::error::ImageError;
+use super::size;
 
 /// The longest side of any picture: what JPEG's 16 bits hold, with the margin that its decoders want.
 const SIDE_MAX: u32 = 65_500;
@@ -19,6 +22,10 @@ const SIDE_MAX: u32 = 65_500;
 const OVERHEAD_BYTES: u64 = 1 << 20;
 const ROWS_BYTES_PER_WIDTH: u64 = 256;
 const COLUMNS_BYTES_PER_PIXEL: u64 = 8;
+/// Of a thumbnail made of planes: they, they turned, and its bytes.
+const THUMBNAIL_BYTES_PER_PIXEL: u64 = 9;
+/// What the resizer weighs samples by, for each of a side.
+const WEIGHTS_BYTES_PER_SAMPLE: u64 = 64;
 
 /// A format that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +71,15 @@ impl fmt::Display for Format {
     }
 }
 
+/// How a picture is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// All of its pixels.
+    Whole,
+    /// Planes no larger than the thumbnail needs.
+    Shrunk(Scale),
+}
+
 /// What a picture says of itself, judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -71,6 +87,7 @@ pub(super) struct Header {
     /// As stored: before orientation.
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) way: Way,
     /// Most that decoding and resizing hold at once.
     pub(super) decode_bytes: u64,
 }
@@ -80,10 +97,18 @@ pub(super) struct Header {
 struct Found {
     width: u32,
     height: u32,
-    /// Bytes that decoding and resizing need, for each pixel.
-    bytes_per_pixel: u64,
+    need: Need,
     /// Whether what follows the header makes sense; said after the size has been judged.
     rest: Result<(), Fault>,
+}
+
+/// How the picture can be decoded, and what that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Whole: so many bytes for each pixel, with the resizer's.
+    PerPixel(u64),
+    /// Shrunk: so many bytes for its planes.
+    Planes(Scale, u64),
 }
 
 /// Why a parser gave up; the format is added by [`read`].
@@ -101,30 +126,54 @@ pub(super) fn read(source: &[u8], pixels_max: u64, edge: u32) -> Result<Header, 
         Fault::Unsupported(reason) => ImageError::Unsupported { format, reason: reason.to_owned() },
     };
     let found = match format {
-        Format::Jpeg => jpeg::parse(source),
+        Format::Jpeg => jpeg::parse(source, edge),
         Format::Png => png::parse(source),
         Format::Gif => gif::parse(source),
         Format::WebP => webp::parse(source),
     };
-    let Found { width, height, bytes_per_pixel, rest } = found.map_err(refuse)?;
+    let Found { width, height, need, rest } = found.map_err(refuse)?;
     if width == 0 || height == 0 {
         return Err(refuse(Fault::Corrupt("a side has no pixels")));
     }
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > pixels_max {
+    if u64::from(width) * u64::from(height) > pixels_max {
         return Err(ImageError::TooManyPixels { width, height, pixels_max });
     }
     if width.max(height) > SIDE_MAX {
         return Err(ImageError::SideTooLong { width, height, side_max: SIDE_MAX });
     }
     rest.map_err(refuse)?;
-    let decode_bytes = [
-        pixels.saturating_mul(bytes_per_pixel),
-        u64::from(width) * ROWS_BYTES_PER_WIDTH,
-        u64::from(height) * u64::from(width.min(edge)) * COLUMNS_BYTES_PER_PIXEL,
-        OVERHEAD_BYTES,
-    ];
-    Ok(Header { format, width, height, decode_bytes: decode_bytes.into_iter().fold(0, u64::saturating_add) })
+    let (way, bytes) = match need {
+        Need::PerPixel(bytes_per_pixel) => (Way::Whole, whole(width, height, edge, bytes_per_pixel)),
+        Need::Planes(scale, bytes) => (Way::Shrunk(scale), shrunk(width, height, edge, scale, bytes)),
+    };
+    Ok(Header { format, width, height, way, decode_bytes: bytes.saturating_add(OVERHEAD_BYTES) })
+}
+
+/// What a picture takes that is decoded whole.
+fn whole(width: u32, height: u32, edge: u32, bytes_per_pixel: u64) -> u64 {
+    let (width, height) = (u64::from(width), u64::from(height));
+    [
+        (width * height).saturating_mul(bytes_per_pixel),
+        width * ROWS_BYTES_PER_WIDTH,
+        height * width.min(edge.into()) * COLUMNS_BYTES_PER_PIXEL,
+    ]
+    .into_iter()
+    .fold(0, u64::saturating_add)
+}
+
+/// What a picture takes of which planes at `scale` are decoded.
+fn shrunk(width: u32, height: u32, edge: u32, scale: Scale, planes: u64) -> u64 {
+    let (small_width, small_height) = size::fit(width, height, edge);
+    let decoded = |side: u32| (u64::from(side) * u64::from(scale.eighths())).div_ceil(8);
+    [
+        planes,
+        u64::from(small_width) * u64::from(small_height) * THUMBNAIL_BYTES_PER_PIXEL,
+        // One plane at a time is resized, first its rows.
+        decoded(height) * u64::from(small_width),
+        (decoded(width) + decoded(height)) * WEIGHTS_BYTES_PER_SAMPLE,
+    ]
+    .into_iter()
+    .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -1,4 +1,10 @@
-//! The size of a thumbnail. Pure.
+//! The size of a thumbnail, and how large a picture has to be decoded for it. Pure.
+
+use jpeg_shrink::Scale;
+
+/// How much larger than its thumbnail a picture has to be when it is resized, by hundredths: with less, the coefficients
+/// that were left out would be missed.
+const GAP_PERCENT: u64 = 195;
 
 /// `width` x `height` made to fit a square of `edge`: never enlarged, the ratio kept within a pixel, no side of none.
 pub(super) fn fit(width: u32, height: u32, edge: u32) -> (u32, u32) {
@@ -14,6 +20,18 @@ pub(super) fn fit(width: u32, height: u32, edge: u32) -> (u32, u32) {
     (scale(width), scale(height))
 }
 
+/// The smallest scale that leaves enough of `width` x `height` to be resized for a square of `edge`.
+pub(super) fn scale(width: u32, height: u32, edge: u32) -> Scale {
+    let (small_width, small_height) = fit(width, height, edge);
+    let is_enough = |scale: &Scale| {
+        let is_enough = |side: u32, small: u32| {
+            u64::from(side) * u64::from(scale.eighths()) * 100 >= 8 * GAP_PERCENT * u64::from(small)
+        };
+        is_enough(width, small_width) && is_enough(height, small_height)
+    };
+    Scale::ALL.into_iter().find(is_enough).unwrap_or(Scale::Full)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +45,17 @@ mod tests {
         assert_eq!(fit(100, 20, 128), (100, 20));
         assert_eq!(fit(65_500, 1, 128), (128, 1));
         assert_eq!(fit(3, 2, 1), (1, 1));
+    }
+
+    #[test]
+    fn what_is_left_to_resize_is_nearly_twice_the_thumbnail() {
+        assert_eq!(scale(4000, 3000, 128), Scale::Eighth);
+        assert_eq!(scale(4000, 3000, 512), Scale::Quarter);
+        assert_eq!(scale(1997, 1997, 128), Scale::Eighth, "1.9502 times");
+        assert_eq!(scale(1996, 1996, 128), Scale::Quarter, "1.949 times");
+        assert_eq!(scale(640, 427, 128), Scale::Half);
+        assert_eq!(scale(320, 180, 128), Scale::Full);
+        assert_eq!(scale(65_500, 1, 128), Scale::Full, "one row has nothing to spare");
     }
 
     proptest! {

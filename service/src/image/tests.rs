@@ -201,7 +201,8 @@ async fn limits_are_those_of_the_settings() {
     assert!(code(&[("SOURCE_PIXELS_MAX", &pixels)], "seeding.jpg").await.is_ok());
     let one_less = (1600 * 900 - 1_u32).to_string();
     assert_eq!(code(&[("SOURCE_PIXELS_MAX", &one_less)], "seeding.jpg").await, Err("image_too_many_pixels"));
-    assert_eq!(code(&[("DECODE_BYTES_MAX", "4MiB")], "seeding.jpg").await, Err("image_memory_limit"));
+    assert_eq!(code(&[("DECODE_BYTES_MAX", "1MiB")], "seeding.jpg").await, Err("image_memory_limit"));
+    assert!(code(&[("DECODE_BYTES_MAX", "2MiB")], "seeding.jpg").await.is_ok(), "it is decoded at a quarter");
     let wide = pool(&[("THUMBNAIL_EDGE_PX", "512")]).thumbnail(fixture("seeding.jpg")).await.expect("a thumbnail");
     assert_eq!((wide.width, wide.height), (512, 288));
     let strip = png_of(&RgbImage::new(65_501, 1).into());

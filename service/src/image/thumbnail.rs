@@ -2,19 +2,23 @@
 //!
 //! Nothing of the source's metadata goes into it. A colour profile is dropped too: its colours are taken for sRGB.
 
+mod planar;
+
 use std::io::Cursor;
 
 use bytes::Bytes;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ExtendedColorType, ImageEncoder as _};
-use jpeg_encoder::{ColorType as JpegColour, Encoder as JpegEncoder, SamplingFactor};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder as _, RgbImage};
+use jpeg_encoder::{ColorType as JpegColour, Encoder as JpegEncoder, EncodingError, SamplingFactor};
 
 use super::decode::Decoded;
 use super::error::ImageError;
 use super::header::Format;
+use super::shrink::{Colors, Planes};
 use super::size::fit;
+use planar::Planar;
 
 const JPEG_QUALITY: u8 = 80;
 
@@ -50,6 +54,42 @@ pub(super) fn make(decoded: Decoded, edge: u32) -> Result<Encoded, ImageError> {
     Ok(Encoded { bytes: bytes.into(), format, width: small.width(), height: small.height() })
 }
 
+/// Makes a thumbnail of planes that have its size.
+pub(super) fn of_planes(planes: Planes) -> Result<Encoded, ImageError> {
+    let Planes { colors, orientation } = planes;
+    let upright = |plane: GrayImage| {
+        let mut plane = DynamicImage::from(plane);
+        plane.apply_orientation(orientation);
+        plane.into_luma8()
+    };
+    let (bytes, (width, height)) = match colors {
+        Colors::Grey(luma) => {
+            let luma = DynamicImage::from(upright(luma));
+            (jpeg(&luma)?, (luma.width(), luma.height()))
+        }
+        Colors::YCbCr(planes) => {
+            let planes = planes.map(upright);
+            (planar_jpeg(&planes)?, planes[0].dimensions())
+        }
+        Colors::Rgb(planes) => {
+            let rgb = interleaved(&planes.map(upright));
+            let size = rgb.dimensions();
+            (jpeg(&rgb.into())?, size)
+        }
+    };
+    Ok(Encoded { bytes: bytes.into(), format: Format::Jpeg, width, height })
+}
+
+/// Red, green and blue, all of one size -> pixels.
+fn interleaved([red, green, blue]: &[GrayImage; 3]) -> RgbImage {
+    let mut pixels = RgbImage::new(red.width(), red.height());
+    for (((pixel, red), green), blue) in pixels.pixels_mut().zip(red.pixels()).zip(green.pixels()).zip(blue.pixels()) {
+        let ([red], [green], [blue]) = (red.0, green.0, blue.0);
+        pixel.0 = [red, green, blue];
+    }
+    pixels
+}
+
 /// Whether anything shines through any pixel.
 fn is_transparent(picture: &DynamicImage) -> bool {
     match picture {
@@ -77,15 +117,33 @@ fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
     } else {
         (picture.to_luma8().into_raw(), JpegColour::Luma)
     };
-    let side = |side| u16::try_from(side).map_err(|_| ImageError::Unfinished("a side is too long for JPEG".to_owned()));
     let (width, height) = (side(picture.width())?, side(picture.height())?);
     let mut bytes = Vec::new();
-    let mut encoder = JpegEncoder::new(&mut bytes, JPEG_QUALITY);
+    encoder(&mut bytes).encode(&pixels, width, height, colour).map_err(unfinished)?;
+    Ok(bytes)
+}
+
+fn planar_jpeg(planes: &[GrayImage; 3]) -> Result<Vec<u8>, ImageError> {
+    let (width, height) = (side(planes[0].width())?, side(planes[0].height())?);
+    let mut bytes = Vec::new();
+    encoder(&mut bytes).encode_image(Planar { planes, width, height }).map_err(unfinished)?;
+    Ok(bytes)
+}
+
+fn side(side: u32) -> Result<u16, ImageError> {
+    u16::try_from(side).map_err(|_| ImageError::Unfinished("a side is too long for JPEG".to_owned()))
+}
+
+fn unfinished(error: EncodingError) -> ImageError {
+    ImageError::Unfinished(error.to_string())
+}
+
+fn encoder(bytes: &mut Vec<u8>) -> JpegEncoder<&mut Vec<u8>> {
+    let mut encoder = JpegEncoder::new(bytes, JPEG_QUALITY);
     // Standard Huffman tables: with its own the encoder writes a scan for each component, which not every decoder reads
     // right.
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.encode(&pixels, width, height, colour).map_err(|error| ImageError::Unfinished(error.to_string()))?;
-    Ok(bytes)
+    encoder
 }
 
 fn png(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {

@@ -1,7 +1,7 @@
 //! GIF: the screen, and the first frame, which can be larger than the screen.
 
 use super::reader::Reader;
-use super::{Fault, Found};
+use super::{Fault, Found, Need};
 
 /// `GIF89a`.
 const SIGNATURE: usize = 6;
@@ -14,7 +14,7 @@ pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
     let (width, height) = (reader.u16_le()?, reader.u16_le()?);
     let [flags, _background, _aspect] = reader.array()?;
     let rest = first_frame(reader, flags, (width, height));
-    Ok(Found { width: width.into(), height: height.into(), bytes_per_pixel: BYTES_PER_PIXEL, rest })
+    Ok(Found { width: width.into(), height: height.into(), need: Need::PerPixel(BYTES_PER_PIXEL), rest })
 }
 
 /// A frame larger than the screen would be decoded whole before it is cut, so it must not be.

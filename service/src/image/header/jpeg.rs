@@ -2,10 +2,12 @@
 //!
 //! A file without its end marker has lost a part on the way, whatever a decoder makes of the rest.
 
+use jpeg_shrink::Jpeg;
 use memchr::memchr;
 
 use super::reader::Reader;
-use super::{Fault, Found};
+use super::{Fault, Found, Need};
+use crate::image::size;
 
 /// Scans of an honest progressive file are about ten; each one more costs a pass over all coefficients.
 const SCANS_MAX: u32 = 100;
@@ -26,7 +28,7 @@ struct Frame {
     samples_per_pixel: u64,
 }
 
-pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
+pub(super) fn parse(source: &[u8], edge: u32) -> Result<Found, Fault> {
     let mut reader = Reader::new(source);
     reader.take(2)?;
     let (frame, first_scan) = loop {
@@ -41,11 +43,12 @@ pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
         }
     };
     let scans = scans(first_scan);
+    let need = planes(source, frame, edge);
     let is_split = scans.as_ref().is_ok_and(|scans| scans.components_of_first < frame.components);
     let keeps_coefficients = frame.is_progressive || is_split;
     let coefficients = if keeps_coefficients { frame.samples_per_pixel * BYTES_PER_COEFFICIENT } else { 0 };
-    // zune-jpeg 0.5.15 gives such pictures false colours and says nothing.
-    let is_misread = is_split && frame.is_subsampled && !frame.is_progressive;
+    // zune-jpeg 0.5.15 gives such pictures false colours and says nothing, or panics.
+    let is_misread = is_split && frame.is_subsampled && !frame.is_progressive && need.is_none();
     let rest = if is_misread {
         Err(Fault::Unsupported("subsampled components in scans of their own"))
     } else {
@@ -54,9 +57,17 @@ pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
     Ok(Found {
         width: frame.width.into(),
         height: frame.height.into(),
-        bytes_per_pixel: BYTES_DECODED + coefficients,
+        need: need.unwrap_or(Need::PerPixel(BYTES_DECODED + coefficients)),
         rest,
     })
+}
+
+/// What its planes take in the size that its thumbnail needs; none for a file that the general decoder is left with.
+fn planes(source: &[u8], frame: Frame, edge: u32) -> Option<Need> {
+    let jpeg = Jpeg::parse(source).ok()?;
+    let is_same = (jpeg.width(), jpeg.height()) == (frame.width, frame.height);
+    let scale = size::scale(frame.width.into(), frame.height.into(), edge);
+    (is_same && jpeg.check(scale).is_ok()).then(|| Need::Planes(scale, jpeg.memory(scale)))
 }
 
 /// What follows the frame header.

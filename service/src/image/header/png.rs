@@ -1,7 +1,7 @@
 //! PNG: everything is in the first chunk.
 
 use super::reader::Reader;
-use super::{Fault, Found};
+use super::{Fault, Found, Need};
 
 /// Signature of the file, then length and name of the first chunk.
 const BEFORE_FIELDS: usize = 8 + 4;
@@ -23,5 +23,5 @@ pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
     let decoded = channels * if depth == 16 { 2 } else { 1 };
     // A transparent picture is multiplied by its alpha before it is resized, into a copy.
     let bytes_per_pixel = decoded * 2;
-    Ok(Found { width, height, bytes_per_pixel, rest: Ok(()) })
+    Ok(Found { width, height, need: Need::PerPixel(bytes_per_pixel), rest: Ok(()) })
 }

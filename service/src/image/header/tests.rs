@@ -29,8 +29,13 @@ fn frame(kind: u8, width: u16, height: u16, samplings: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A scan of the first components.
 fn scan(components: u8) -> Vec<u8> {
-    [&[0xff, 0xda, 0, 4, components, 0][..], &[0x12, 0xff, 0x00, 0x34, 0xff, 0xd0, 0x56]].concat()
+    let mut bytes = vec![0xff, 0xda, 0, 6 + 2 * components, components];
+    bytes.extend((1..=components).flat_map(|id| [id, 0]));
+    bytes.extend([0, 63, 0]);
+    bytes.extend([0x12, 0xff, 0x00, 0x34, 0xff, 0xd0, 0x56]);
+    bytes
 }
 
 const END: &[u8] = &[0xff, 0xd9];
@@ -81,12 +86,33 @@ fn what_the_decoder_does_not_know_is_unsupported() {
 }
 
 #[test]
-fn subsampled_components_in_scans_of_their_own_are_refused_rather_than_misread() {
-    let split = jpeg(&[&frame(0xc0, 40, 30, YCC_420), &scan(1).repeat(3), END]);
-    assert!(matches!(refusal(&split), ImageError::Unsupported { .. }));
-    for (kind, samplings) in [(0xc2, YCC_420), (0xc0, &[0x11, 0x11, 0x11])] {
-        assert!(read(&jpeg(&[&frame(kind, 40, 30, samplings), &scan(1).repeat(3), END]), PIXELS_MAX, 128).is_ok());
-    }
+fn components_in_scans_of_their_own_are_for_the_decoder_that_reads_them_right() {
+    let split = |kind, samplings: &[u8]| {
+        read(&jpeg(&[&frame(kind, 400, 300, samplings), &scan(1).repeat(samplings.len()), END]), PIXELS_MAX, 128)
+    };
+    assert_eq!(split(0xc0, YCC_420).expect("a header").way, Way::Shrunk(Scale::Full));
+    assert_eq!(split(0xc0, &[0x11; 3]).expect("a header").way, Way::Shrunk(Scale::Full));
+    let cmyk = [0x22, 0x11, 0x11, 0x22];
+    assert!(matches!(split(0xc0, &cmyk), Err(ImageError::Unsupported { .. })), "zune-jpeg misreads it");
+    assert_eq!(split(0xc0, &[0x11; 4]).expect("a header").way, Way::Whole);
+    assert_eq!(split(0xc2, YCC_420).expect("a header").way, Way::Whole);
+}
+
+#[test]
+fn a_jpeg_is_decoded_no_larger_than_its_thumbnail_needs() {
+    let way = |kind, width, height, edge| {
+        let file = jpeg(&[&frame(kind, width, height, YCC_420), &scan(3), END]);
+        read(&file, PIXELS_MAX, edge).expect("a header").way
+    };
+    assert_eq!(way(0xc0, 4000, 3000, 128), Way::Shrunk(Scale::Eighth));
+    assert_eq!(way(0xc0, 4000, 3000, 512), Way::Shrunk(Scale::Quarter));
+    assert_eq!(way(0xc0, 100, 100, 128), Way::Shrunk(Scale::Full));
+    assert_eq!(way(0xc2, 4000, 3000, 128), Way::Shrunk(Scale::Eighth));
+    assert_eq!(
+        way(0xc2, 4000, 3000, 512),
+        Way::Whole,
+        "progressive: only the smallest scale has no coefficients to keep"
+    );
 }
 
 #[test]
@@ -99,19 +125,27 @@ fn scans_are_counted() {
 #[test]
 fn memory_is_predicted_by_the_way_a_file_is_decoded() {
     let pixels = 4000 * 3000;
-    let needed = |kind, samplings: &[u8], first| {
-        let file = jpeg(&[&frame(kind, 4000, 3000, samplings), &scan(first), END]);
-        (read(&file, PIXELS_MAX, 128).expect("a header").decode_bytes - rows(4000, 3000)) / pixels
+    let needed = |kind, samplings: &[u8], edge| {
+        let components = u8::try_from(samplings.len()).expect("few");
+        let file = jpeg(&[&frame(kind, 4000, 3000, samplings), &scan(components), END]);
+        read(&file, PIXELS_MAX, edge).expect("a header").decode_bytes
     };
-    assert_eq!(needed(0xc0, YCC_420, 3), 3, "by rows");
-    assert_eq!(needed(0xc0, &[0x11; 3], 1), 3 + 2 * 3, "one component after the other: all are kept");
-    assert_eq!(needed(0xc2, YCC_420, 3), 3 + 2 * 2, "progressive: all are kept");
-    assert_eq!(needed(0xc2, &[0x11, 0x11, 0x11], 3), 3 + 2 * 3);
-    assert_eq!(needed(0xc2, &[0x11; 4], 4), 3 + 2 * 4);
+    let whole = |kind, samplings, edge| (needed(kind, samplings, edge) - rows(4000, 3000, edge.into())) / pixels;
+    assert_eq!(whole(0xc0, &[0x11; 4], 128), 3, "by rows");
+    assert_eq!(whole(0xc2, YCC_420, 512), 3 + 2 * 2, "progressive: all are kept");
+    assert_eq!(whole(0xc2, &[0x11, 0x11, 0x11], 512), 3 + 2 * 3);
+    assert_eq!(whole(0xc2, &[0x11; 4], 128), 3 + 2 * 4);
+    // One byte and a half for each block of 64, and for each coefficient that is kept two more.
+    let blocks = pixels / 64 * 3 / 2;
+    let planes = needed(0xc0, YCC_420, 128);
+    assert!((OVERHEAD_BYTES + blocks..OVERHEAD_BYTES + 3 * blocks).contains(&planes), "{planes}");
+    assert_eq!((needed(0xc2, YCC_420, 128) - planes) / blocks, 2);
+    let larger = needed(0xc0, YCC_420, 512);
+    assert!((OVERHEAD_BYTES + 4 * blocks..5 << 20).contains(&larger), "{larger}");
 }
 
-fn rows(width: u64, height: u64) -> u64 {
-    width * ROWS_BYTES_PER_WIDTH + height * 128 * COLUMNS_BYTES_PER_PIXEL + OVERHEAD_BYTES
+fn rows(width: u64, height: u64, edge: u64) -> u64 {
+    width * ROWS_BYTES_PER_WIDTH + height * edge * COLUMNS_BYTES_PER_PIXEL + OVERHEAD_BYTES
 }
 
 fn png(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
@@ -123,7 +157,7 @@ fn png(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
 fn a_png_needs_as_much_as_its_depth_says() {
     let needed = |depth, colour| {
         let header = read(&png(1000, 1000, depth, colour), PIXELS_MAX, 128).expect("a header");
-        (header.decode_bytes - rows(1000, 1000)) / 1_000_000
+        (header.decode_bytes - rows(1000, 1000, 128)) / 1_000_000
     };
     assert_eq!((needed(8, 2), needed(16, 2), needed(8, 6), needed(16, 6)), (8, 16, 8, 16));
     assert_eq!((needed(1, 3), needed(1, 0), needed(16, 4)), (8, 4, 8));

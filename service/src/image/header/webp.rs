@@ -1,7 +1,7 @@
 //! WebP: a RIFF of chunks. The bitstreams inside repeat the size, and must not contradict it.
 
 use super::reader::Reader;
-use super::{Fault, Found};
+use super::{Fault, Found, Need};
 
 /// `RIFF`, a length, `WEBP`.
 const SIGNATURE: usize = 12;
@@ -25,7 +25,7 @@ pub(super) fn parse(source: &[u8]) -> Result<Found, Fault> {
         _ => return Err(Fault::Corrupt("its first chunk is of no known kind")),
     };
     let rest = judge_chunks(first, (width, height));
-    Ok(Found { width, height, bytes_per_pixel: BYTES_PER_PIXEL, rest })
+    Ok(Found { width, height, need: Need::PerPixel(BYTES_PER_PIXEL), rest })
 }
 
 /// A chunk's name and content. Its length is even, or followed by a byte of padding, which the last one may lack.
