@@ -6,12 +6,14 @@
 //! prints how to reach it. The harness needs a Docker engine on this very Linux machine: origins and trace receivers
 //! live in the test process, and containers reach them at the gateway of the run's network.
 
+pub mod broker;
 pub mod container;
 pub mod engine;
 pub mod http;
 pub mod images;
 pub mod run;
 pub mod stack;
+pub mod store;
 
 pub use container::Container;
 pub use stack::Stack;

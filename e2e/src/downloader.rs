@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::containers::broker::KAFKA_LINK_HOST;
 use crate::containers::container::{Container, Spec};
-use crate::containers::http::{ask, client};
-use crate::containers::stack::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
+use crate::containers::http::{Answer, ask, client};
+use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
 use crate::expect::{PATIENCE, eventually};
+use crate::kafka::Protocol;
+use crate::proxy::Link;
 use crate::sandbox::Sandbox;
 
 /// The port of `/livez`, `/readyz` and `/metrics` inside the container.
@@ -17,6 +20,8 @@ const MEMORY_MIB: i64 = 256;
 pub struct Builder<'a> {
     sandbox: &'a Sandbox,
     settings: BTreeMap<String, String>,
+    memory_mib: i64,
+    by_link: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -25,13 +30,13 @@ impl<'a> Builder<'a> {
         let (stack, names) = (sandbox.stack(), sandbox.kafka().names());
         let origin = sandbox.origin().address();
         let settings = [
-            ("KAFKA_BROKERS", stack.brokers_inside()),
+            ("KAFKA_BROKERS", stack.broker.bootstrap_inside()),
             ("KAFKA_INPUT_TOPIC", names.tasks.clone()),
             ("KAFKA_OUTPUT_TOPIC", names.outcomes.clone()),
             ("KAFKA_DEAD_TOPIC", names.dead.clone()),
             ("KAFKA_CONSUMER_GROUP", names.group.clone()),
             ("KAFKA_PROPERTIES", "session.timeout.ms=6000;heartbeat.interval.ms=500".to_owned()),
-            ("S3_ENDPOINT", stack.store_endpoint_inside()),
+            ("S3_ENDPOINT", stack.store.endpoint_inside()),
             ("S3_REGION_NAME", STORE_REGION.to_owned()),
             ("S3_BUCKET_NAME", sandbox.bucket_name().to_owned()),
             ("S3_ACCESS", STORE_ACCESS.to_owned()),
@@ -46,7 +51,8 @@ impl<'a> Builder<'a> {
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc".to_owned()),
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
         ];
-        Builder { sandbox, settings: settings.map(|(name, value)| (name.to_owned(), value)).into() }
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        Builder { sandbox, settings, memory_mib: MEMORY_MIB, by_link: false }
     }
 
     /// Another value, or another setting.
@@ -55,9 +61,25 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// Joins groups by KIP-848, where the broker decides when a member is dead: after 3 s here.
-    pub fn group_protocol_consumer(self) -> Self {
-        self.setting("KAFKA_GROUP_PROTOCOL", "consumer").setting("COMMIT_LEASE", "2s")
+    /// Joins groups in this way. By KIP-848 the broker decides when a member is dead: after 3 s here.
+    pub fn protocol(self, protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Classic => self,
+            Protocol::Kip848 => self.setting("KAFKA_GROUP_PROTOCOL", "consumer").setting("COMMIT_LEASE", "2s"),
+        }
+    }
+
+    /// Reaches Kafka by a way of its own, which the test can break: [`Downloader::link`].
+    pub fn by_link(mut self) -> Self {
+        self.by_link = true;
+        let brokers = self.sandbox.stack().broker.bootstrap_by_link();
+        self.setting("KAFKA_BROKERS", brokers)
+    }
+
+    /// Memory that it may use.
+    pub fn memory_mib(mut self, memory_mib: i64) -> Self {
+        self.memory_mib = memory_mib;
+        self
     }
 
     /// Starts it. It may not have joined the group yet: [`Downloader::wait_ready`].
@@ -65,15 +87,19 @@ impl<'a> Builder<'a> {
     /// # Panics
     /// The container can't be started.
     pub async fn start(self) -> Downloader {
+        let stack = self.sandbox.stack();
         let spec = Spec {
             name: self.sandbox.container_name("downloader"),
-            image: self.sandbox.stack().images.downloader.clone(),
+            image: stack.images.downloader.clone(),
             environment: self.settings.into_iter().collect(),
-            memory_mib: MEMORY_MIB,
+            memory_mib: self.memory_mib,
+            hosts: vec![(KAFKA_LINK_HOST.to_owned(), stack.run.gateway)],
             ports: vec![(HEALTH_PORT, 0)],
             ..Spec::default()
         };
-        Downloader { container: self.sandbox.start_container(spec).await }
+        let container = self.sandbox.start_container(spec).await;
+        let link = if self.by_link { Some(self.sandbox.link_of(&container).await) } else { None };
+        Downloader { container, link }
     }
 }
 
@@ -81,6 +107,7 @@ impl<'a> Builder<'a> {
 #[derive(Clone, Debug)]
 pub struct Downloader {
     container: Container,
+    link: Option<Link>,
 }
 
 impl Downloader {
@@ -89,9 +116,21 @@ impl Downloader {
         &self.container
     }
 
+    /// Its way to Kafka.
+    ///
+    /// # Panics
+    /// It was not started [`Builder::by_link`].
+    pub fn link(&self) -> &Link {
+        self.link.as_ref().unwrap_or_else(|| panic!("{} has no link of its own", self.container.name()))
+    }
+
     /// SIGKILL; returns when it is dead.
     pub async fn kill(&self) {
         self.container.kill().await;
+        if let Some(link) = &self.link {
+            // What it had sent and a fault still holds dies with it.
+            link.reset();
+        }
     }
 
     /// SIGTERM; returns its exit code once it has ended.
@@ -114,6 +153,40 @@ impl Downloader {
         self.container.logs().await
     }
 
+    /// The sum of a metric over its labels, those that contain `label` alone; none: it has not been counted yet.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn metric(&self, name: &str, label: &str) -> Option<f64> {
+        let answer = self.ask("/metrics").await.unwrap_or_else(|error| panic!("{}: {error}", self.container.name()));
+        let text = answer.text();
+        let mut values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, labels) = series.split_once('{').unwrap_or((series, ""));
+            (found == name && labels.contains(label)).then(|| value.parse::<f64>().ok())?
+        });
+        let first = values.next()?;
+        Some(values.fold(first, |sum, value| sum + value))
+    }
+
+    /// Waits until it has logged a line with `text`.
+    ///
+    /// # Panics
+    /// It has not within [`PATIENCE`].
+    pub async fn logs_line(&self, text: &str) {
+        eventually(format!("{} logs '{text}'", self.container.name()), PATIENCE, async || {
+            if self.logs().await.contains(text) { Ok(()) } else { Err("it has not".to_owned()) }
+        })
+        .evidence("its log", || self.logs())
+        .await;
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, String> {
+        let port = self.container.host_port(HEALTH_PORT).await;
+        let request = client().get(format!("http://127.0.0.1:{port}{path}"));
+        ask(request).await.map_err(|error| format!("{path}: {error:#}"))
+    }
+
     /// Waits until it has joined the group and reaches Kafka and the store.
     ///
     /// # Panics
@@ -132,12 +205,9 @@ impl Downloader {
         if let Some(code) = self.container.exit_code().await {
             return Err(format!("it has ended with exit code {code}"));
         }
-        let port = self.container.host_port(HEALTH_PORT).await;
-        let request = client().get(format!("http://127.0.0.1:{port}/readyz"));
-        match ask(request).await {
-            Ok(answer) if answer.status == 200 => Ok(()),
-            Ok(answer) => Err(format!("/readyz answers {}: {}", answer.status, answer.text().trim())),
-            Err(error) => Err(format!("/readyz: {error:#}")),
+        match self.ask("/readyz").await? {
+            answer if answer.status == 200 => Ok(()),
+            answer => Err(format!("/readyz answers {}: {}", answer.status, answer.text().trim())),
         }
     }
 }

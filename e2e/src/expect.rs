@@ -127,6 +127,12 @@ impl fmt::Display for Unmet {
 
 impl std::error::Error for Unmet {}
 
+/// The time of this machine, its containers included, in Unix milliseconds.
+pub fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

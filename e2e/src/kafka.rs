@@ -1,8 +1,12 @@
 //! The test's own Kafka clients: they write tasks, follow outcomes and dead letters into a ledger, and read the group's
 //! offsets. Nothing here goes through the downloader's code but the names of the wire format.
 
+mod api;
+mod bulk;
 mod commits;
 mod follower;
+mod history;
+mod member;
 mod topic;
 
 use std::sync::Arc;
@@ -17,12 +21,38 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
 
+pub use api::Api;
 pub use commits::GroupCommit;
 pub use follower::Follower;
+pub use history::CommitRecord;
+pub use member::Member;
 
+use crate::expect::eventually;
 use crate::ledger::{Ledger, Place};
 
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How members of a group agree on who owns what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// By the members themselves, as long as there have been groups.
+    Classic,
+    /// By the broker (KIP-848).
+    Kip848,
+}
+
+impl Protocol {
+    /// Both.
+    pub const BOTH: [Protocol; 2] = [Protocol::Classic, Protocol::Kip848];
+
+    /// One word for names of tests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Classic => "classic",
+            Protocol::Kip848 => "kip_848",
+        }
+    }
+}
 
 /// Header names with values; Kafka allows a null value.
 pub type Headers = Vec<(String, Option<Vec<u8>>)>;
@@ -63,6 +93,8 @@ pub struct OutcomeRecord {
     pub headers: Headers,
     /// Where it stands.
     pub place: Place,
+    /// The record's timestamp, in Unix milliseconds: when the broker wrote it, where the topic says so.
+    pub at_ms: Option<i64>,
 }
 
 /// A dead letter as it stands in the topic.
@@ -76,6 +108,8 @@ pub struct DeadLetter {
     pub headers: Headers,
     /// Where it stands.
     pub place: Place,
+    /// As of an [`OutcomeRecord`].
+    pub at_ms: Option<i64>,
 }
 
 /// Any record as it stands in its topic.
@@ -146,6 +180,16 @@ impl Kafka {
         self.produce(Some(task.correlation_id.to_string().as_bytes()), Some(&payload), headers).await
     }
 
+    /// As [`Kafka::produce_task`], to a partition of the caller's choice.
+    ///
+    /// # Errors
+    /// The broker did not acknowledge it.
+    pub async fn produce_task_to(&self, partition: i32, task: &Task) -> anyhow::Result<Place> {
+        let payload = serde_json::to_vec(task).context("write the task as JSON")?;
+        let key = task.correlation_id.to_string();
+        self.produce_to(Some(partition), Some(key.as_bytes()), Some(&payload), &Headers::new()).await
+    }
+
     /// Writes any record to the topic of tasks.
     ///
     /// # Errors
@@ -156,11 +200,21 @@ impl Kafka {
         payload: Option<&[u8]>,
         headers: &Headers,
     ) -> anyhow::Result<Place> {
+        self.produce_to(None, key, payload, headers).await
+    }
+
+    async fn produce_to(
+        &self,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &Headers,
+    ) -> anyhow::Result<Place> {
         let topic = &self.names.tasks;
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: value.as_deref() }));
-        let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
+        let record = FutureRecord { topic, partition, payload, key, timestamp: None, headers: Some(headers) };
         let sent = self.producer.send(record, ANSWER_PATIENCE).await;
         let delivery =
             sent.map_err(|(error, _record)| anyhow!(error)).with_context(|| format!("write to '{topic}'"))?;
@@ -173,7 +227,20 @@ impl Kafka {
     /// The topics cannot be found.
     pub async fn follow(&self, ledger: &Ledger) -> anyhow::Result<Follower> {
         let (kafka, ledger) = (self.clone(), ledger.clone());
-        blocking(move || Follower::start(&kafka, ledger)).await
+        blocking(move || Follower::start(&kafka, ledger, &[])).await
+    }
+
+    /// As [`Kafka::follow`], and every commit of the group from now on: needs a broker that keeps them as Kafka does.
+    ///
+    /// # Errors
+    /// The topics cannot be found.
+    pub async fn follow_with_commits(&self, ledger: &Ledger) -> anyhow::Result<Follower> {
+        let ends = eventually("the broker keeps commits", ANSWER_PATIENCE, async || {
+            let kafka = self.clone();
+            blocking(move || history::ends(&kafka)).await.map_err(|error| format!("{error:#}"))
+        });
+        let (kafka, ledger, ends) = (self.clone(), ledger.clone(), ends.or_error().await?);
+        blocking(move || Follower::start(&kafka, ledger, &ends)).await
     }
 
     /// Every record that `topic` holds now, by its place.

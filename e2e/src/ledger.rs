@@ -4,6 +4,7 @@
 //! back and hashed, requests are counted by the origin, offsets are asked of the broker.
 
 mod entry;
+mod history;
 mod judge;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use downloader::task::{Outcome, Task};
 
 pub use entry::{Entry, Expected, Place, Source, Subject, sha256};
-pub use verdict::Verdict;
+pub use verdict::{Lie, Verdict};
 
 use crate::bucket::{Bucket, Object};
-use crate::kafka::{DeadLetter, OutcomeRecord, PartitionOffsets, header};
+use crate::expect::unix_ms;
+use crate::kafka::{CommitRecord, DeadLetter, GroupCommit, OutcomeRecord, PartitionOffsets, header};
 
 /// The book. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +36,17 @@ struct Book {
     objects: BTreeMap<String, Option<Object>>,
     listed: BTreeSet<String>,
     requests: BTreeMap<String, usize>,
+    /// When each path was asked for, in Unix milliseconds, oldest first.
+    request_times: BTreeMap<String, Vec<i64>>,
     offsets: Vec<PartitionOffsets>,
+    /// Every commit of the group, in the order in which the broker wrote them down.
+    commits: Vec<CommitRecord>,
+    /// Commits that a test made itself, and nobody is to blame for.
+    tools: Vec<GroupCommit>,
+    /// Below this offset of the partition nothing exists since then (Unix milliseconds).
+    deleted: Vec<(Place, i64)>,
+    /// When each entry was produced, and since when its log is another, in Unix milliseconds.
+    existed: BTreeMap<Subject, (i64, Option<i64>)>,
     strays: Vec<String>,
     thumbnail_edge_px: Option<u32>,
 }
@@ -65,6 +77,7 @@ impl Ledger {
             book.attribute_again(entry.subject, place);
         }
         let subject = entry.subject;
+        book.existed.insert(subject, (unix_ms(), None));
         assert!(book.entries.insert(subject, entry).is_none(), "{subject} was produced twice");
     }
 
@@ -88,6 +101,31 @@ impl Ledger {
         }
     }
 
+    /// The broker wrote a commit of the group down.
+    pub fn saw_commit(&self, commit: CommitRecord) {
+        self.book().commits.push(commit);
+    }
+
+    /// The test commits for the group itself: nobody is to blame for what that says.
+    pub fn commits_itself(&self, commit: GroupCommit) {
+        self.book().tools.push(commit);
+    }
+
+    /// Everything below this offset of its partition was deleted just now: what was not finished never has to be.
+    pub fn deleted_below(&self, place: Place) {
+        self.book().deleted.push((place, unix_ms()));
+    }
+
+    /// The topic of tasks was deleted: what was produced until now is gone, and its places mean nothing any more.
+    pub fn topic_deleted(&self) {
+        let mut book = self.book();
+        let now_ms = unix_ms();
+        book.places.clear();
+        for (_produced, gone) in book.existed.values_mut() {
+            gone.get_or_insert(now_ms);
+        }
+    }
+
     /// Something was found that nobody should have written.
     pub fn saw_stray(&self, what: impl Into<String>) {
         self.book().strays.push(what.into());
@@ -106,6 +144,11 @@ impl Ledger {
     /// How many requests the origin received for each path.
     pub fn saw_requests(&self, counts: BTreeMap<String, usize>) {
         self.book().requests = counts;
+    }
+
+    /// When the origin received the requests for each path, in Unix milliseconds, oldest first.
+    pub fn saw_request_times(&self, times: BTreeMap<String, Vec<i64>>) {
+        self.book().request_times = times;
     }
 
     /// Where the group stands.
@@ -166,6 +209,23 @@ impl Ledger {
         self.book().objects.get(key).cloned().flatten()
     }
 
+    /// Every commit of the group so far, in the order in which the broker wrote them down.
+    pub fn commits(&self) -> Vec<CommitRecord> {
+        self.book().commits.clone()
+    }
+
+    /// Who made the last commit of each partition, and had not closed it: its owner, as far as a reader can know.
+    pub fn owners(&self) -> BTreeMap<i32, u64> {
+        let mut owners = BTreeMap::new();
+        for commit in &self.book().commits {
+            match commit.run_id().filter(|_| commit.is_open()) {
+                Some(run_id) => owners.insert(commit.partition, run_id),
+                None => owners.remove(&commit.partition),
+            };
+        }
+        owners
+    }
+
     /// The entries, in the order of their subjects.
     pub fn entries(&self) -> Vec<Entry> {
         self.book().entries.values().cloned().collect()
@@ -190,15 +250,16 @@ impl Ledger {
 impl Book {
     /// By place where the outcome says one that we know, else by id.
     fn subject_of(&self, record: &OutcomeRecord) -> Subject {
-        let known = source_place(record).and_then(|place| self.places.get(&place));
-        known.copied().unwrap_or(Subject::Task(record.outcome.correlation_id))
+        let known = source_place(record).and_then(|place| self.places.get(&place)).copied();
+        known.filter(|subject| may_be_of(record, *subject)).unwrap_or(Subject::Task(record.outcome.correlation_id))
     }
 
     /// Moves outcomes that were filed under their id to `subject`, now that its place is known.
     fn attribute_again(&mut self, subject: Subject, place: Place) {
         let mut moved = Vec::new();
         for records in self.outcomes.values_mut() {
-            moved.extend(records.extract_if(.., |record| source_place(record) == Some(place)));
+            let here = |record: &mut OutcomeRecord| source_place(record) == Some(place) && may_be_of(record, subject);
+            moved.extend(records.extract_if(.., here));
         }
         self.outcomes.retain(|_, records| !records.is_empty());
         if !moved.is_empty() {
@@ -214,7 +275,8 @@ impl Book {
     }
 
     fn open(&self) -> impl Iterator<Item = Subject> {
-        self.entries.values().filter(|entry| !self.is_finished(entry)).map(|entry| entry.subject)
+        let open = |entry: &&Entry| !self.is_finished(entry) && !history::is_gone(self, entry);
+        self.entries.values().filter(open).map(|entry| entry.subject)
     }
 
     fn is_finished(&self, entry: &Entry) -> bool {
@@ -226,6 +288,14 @@ impl Book {
                 letter && (outcome || correlation_id.is_none())
             }
         }
+    }
+}
+
+/// A task's outcomes carry its id; places may be those of a log that is gone.
+fn may_be_of(record: &OutcomeRecord, subject: Subject) -> bool {
+    match subject {
+        Subject::Task(id) => record.outcome.correlation_id == id,
+        Subject::Record(_) => true,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod embedded;
 pub mod expect;
 pub mod fixtures;
+pub mod gate;
 pub mod kafka;
 pub mod ledger;
 pub mod origin;
@@ -25,6 +26,8 @@ pub mod containers;
 pub mod downloader;
 #[cfg(feature = "containers")]
 pub mod management;
+#[cfg(feature = "containers")]
+pub mod proxy;
 #[cfg(feature = "containers")]
 pub mod sandbox;
 #[cfg(feature = "containers")]

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::containers::container::{Container, Spec};
 use crate::containers::http::{Answer, ask, client};
-use crate::containers::stack::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
+use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
 use crate::expect::{PATIENCE, eventually};
 use crate::sandbox::Sandbox;
 
@@ -68,11 +68,11 @@ impl Management {
     pub(crate) async fn start(sandbox: &Sandbox) -> Management {
         let (stack, names) = (sandbox.stack(), sandbox.kafka().names());
         let settings = [
-            ("KAFKA_BROKERS", stack.brokers_inside()),
+            ("KAFKA_BROKERS", stack.broker.bootstrap_inside()),
             ("KAFKA_INPUT_TOPIC", names.tasks.clone()),
             ("KAFKA_OUTPUT_TOPIC", names.outcomes.clone()),
             ("KAFKA_CONSUMER_GROUP", format!("{}.management", sandbox.name())),
-            ("S3_ENDPOINT", stack.store_endpoint_inside()),
+            ("S3_ENDPOINT", stack.store.endpoint_inside()),
             ("S3_REGION_NAME", STORE_REGION.to_owned()),
             ("S3_BUCKET_NAME", sandbox.bucket_name().to_owned()),
             ("S3_ACCESS", STORE_ACCESS.to_owned()),

@@ -4,7 +4,6 @@
 //! under a path of its own. A path that was given a fault and has no body of its own serves the photograph.
 
 mod fault;
-mod gate;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
+pub use crate::gate::Gate;
 pub use fault::{Fault, Held};
-pub(crate) use gate::Barrier;
-pub use gate::Gate;
 
+use crate::expect::unix_ms;
 use crate::fixtures;
 
 /// Longest request header that is read.
@@ -183,6 +182,14 @@ impl Origin {
     /// How many requests each path received.
     pub fn request_counts(&self) -> BTreeMap<String, usize> {
         self.shared.lock().requests.iter().map(|(path, requests)| (path.clone(), requests.len())).collect()
+    }
+
+    /// When each path was asked for, oldest first, in Unix milliseconds.
+    pub fn request_times(&self) -> BTreeMap<String, Vec<i64>> {
+        let now_ms = unix_ms();
+        let at = |request: &Request| now_ms - i64::try_from(request.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let book = self.shared.lock();
+        book.requests.iter().map(|(path, requests)| (path.clone(), requests.iter().map(at).collect())).collect()
     }
 
     /// How many connections were accepted, with or without a request.

@@ -20,27 +20,30 @@ use url::Url;
 
 use crate::bucket::{Bucket, BucketPlace};
 use crate::containers::container::{Container, Spec};
-use crate::containers::stack::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
+use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET, StoreKind};
 use crate::containers::{Stack, run};
 use crate::downloader::{Builder, Downloader};
 use crate::expect::{PATIENCE, eventually};
 use crate::fixtures;
-use crate::kafka::{Follower, Headers, Kafka, Names};
+use crate::kafka::{Follower, GroupCommit, Headers, Kafka, Names};
 use crate::ledger::{Entry, Expected, Ledger, Place, Source, Subject, Verdict};
 use crate::management::Management;
 use crate::origin::Origin;
+use crate::proxy::Link;
 use crate::traces::Traces;
 
 /// One application of 270 MB at a time.
 static MANAGEMENT: Semaphore = Semaphore::const_new(1);
 
+/// Partitions of the topic of tasks: enough for several members.
+const PARTITIONS: i32 = 4;
 /// The thumbnails' longest edge, by default.
 const THUMBNAIL_EDGE_PX: u32 = 128;
 
 /// See the module.
 pub struct Sandbox {
     name: String,
-    stack: &'static Stack,
+    stack: Stack,
     kafka: Kafka,
     bucket_place: BucketPlace,
     bucket: Bucket,
@@ -50,6 +53,8 @@ pub struct Sandbox {
     follower: Follower,
     next_id: AtomicU64,
     containers: Mutex<Vec<Container>>,
+    /// Its containers' ways to Kafka.
+    links: Mutex<Vec<Link>>,
     management: Mutex<Option<SemaphorePermit<'static>>>,
 }
 
@@ -59,19 +64,56 @@ impl Sandbox {
     /// # Panics
     /// The stack can't be had, in one line that says what to do, or has refused something.
     pub async fn start(name: &str) -> Sandbox {
-        let stack = Stack::shared().await;
-        match Sandbox::on(stack, name).await {
-            Ok(sandbox) => sandbox,
-            Err(error) => panic!("start sandbox {name}: {error:#}"),
-        }
+        Sandbox::with_partitions(name, PARTITIONS).await
     }
 
-    async fn on(stack: &'static Stack, name: &str) -> anyhow::Result<Sandbox> {
+    /// The same with so many partitions of the topic of tasks.
+    ///
+    /// # Panics
+    /// As [`Sandbox::start`].
+    pub async fn with_partitions(name: &str, partitions: i32) -> Sandbox {
+        let sandbox = Sandbox::on(Stack::shared().await.clone(), name, partitions).await;
+        sandbox.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
+    }
+
+    /// The same on a broker of its own with more settings.
+    ///
+    /// # Panics
+    /// As [`Sandbox::start`].
+    pub async fn on_a_broker_with(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Sandbox {
+        let start = async {
+            let stack = Stack::shared().await.with_broker(&name.replace('_', "-"), settings).await?;
+            let broker = stack.broker.container.clone();
+            anyhow::Ok(Sandbox::on(stack, name, partitions).await?.owning(broker))
+        };
+        start.await.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
+    }
+
+    /// The same on a store of its own.
+    ///
+    /// # Panics
+    /// As [`Sandbox::start`].
+    pub async fn on_store(name: &str, kind: StoreKind) -> Sandbox {
+        let start = async {
+            let stack = Stack::shared().await.with_store(&name.replace('_', "-"), kind).await?;
+            let store = stack.store.container.clone();
+            anyhow::Ok(Sandbox::on(stack, name, PARTITIONS).await?.owning(store))
+        };
+        start.await.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
+    }
+
+    /// The container ends with the sandbox.
+    fn owning(mut self, container: Container) -> Sandbox {
+        self.containers.get_mut().unwrap_or_else(PoisonError::into_inner).push(container);
+        self
+    }
+
+    async fn on(stack: Stack, name: &str, partitions: i32) -> anyhow::Result<Sandbox> {
         evidence::clear(name)?;
-        let kafka = Kafka::connect(&stack.brokers(), Names::of(name))?;
-        topics::create(&kafka).await.context("create the topics")?;
+        let kafka = Kafka::connect(&stack.broker.bootstrap(), Names::of(name))?;
+        topics::create(&kafka, partitions).await.context("create the topics")?;
         let bucket_place = BucketPlace {
-            endpoint: stack.store_endpoint(),
+            endpoint: stack.store.endpoint(),
             region: STORE_REGION.to_owned(),
             name: name.replace('_', "-"),
             access: STORE_ACCESS.to_owned(),
@@ -82,11 +124,12 @@ impl Sandbox {
         let ledger = Ledger::new(Some(THUMBNAIL_EDGE_PX));
         Ok(Sandbox {
             name: name.to_owned(),
-            follower: kafka.follow(&ledger).await?,
+            follower: kafka.follow_with_commits(&ledger).await?,
             origin: Origin::start(SocketAddr::new(stack.run.gateway, 0)).await?,
             traces: Traces::listen(stack.run.gateway).await?,
             next_id: AtomicU64::new(1),
             containers: Mutex::default(),
+            links: Mutex::default(),
             management: Mutex::default(),
             stack,
             kafka,
@@ -102,8 +145,8 @@ impl Sandbox {
     }
 
     /// What it shares with the other tests.
-    pub fn stack(&self) -> &'static Stack {
-        self.stack
+    pub fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     /// The test's own clients of its topics.
@@ -152,17 +195,36 @@ impl Sandbox {
     /// # Panics
     /// The broker didn't acknowledge it.
     pub async fn produce_expecting(&self, url: &str, expected: Expected) -> u64 {
+        let task = self.next_task(url);
+        let place = self.kafka.produce_task(&task, &Headers::new()).await;
+        self.produced(task, place, expected)
+    }
+
+    /// As [`Sandbox::produce_expecting`], to a partition of the caller's choice.
+    ///
+    /// # Panics
+    /// The broker didn't acknowledge it.
+    pub async fn produce_to(&self, partition: i32, url: &str, expected: Expected) -> u64 {
+        let task = self.next_task(url);
+        let place = self.kafka.produce_task_to(partition, &task).await;
+        self.produced(task, place, expected)
+    }
+
+    fn next_task(&self, url: &str) -> Task {
         let correlation_id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let task = Task {
+        Task {
             correlation_id,
             url: url.to_owned(),
             target_path: format!("originals/{correlation_id}"),
             target_thumbnail_path: format!("thumbnails/{correlation_id}"),
-        };
-        let place = self.kafka.produce_task(&task, &Headers::new()).await;
-        let place = place.unwrap_or_else(|error| panic!("produce task {correlation_id}: {error:#}"));
+        }
+    }
+
+    fn produced(&self, task: Task, place: anyhow::Result<Place>, expected: Expected) -> u64 {
+        let id = task.correlation_id;
+        let place = place.unwrap_or_else(|error| panic!("produce task {id}: {error:#}"));
         self.ledger.produced_task(task, Some(place), expected);
-        correlation_id
+        id
     }
 
     /// Writes a record that is not a task; it should become a dead letter with this code.
@@ -231,6 +293,38 @@ impl Sandbox {
         .await;
     }
 
+    /// Deletes everything below `place` from its partition, as retention does; nobody has to finish it any more.
+    ///
+    /// # Panics
+    /// The broker refuses.
+    pub async fn delete_below(&self, place: Place) {
+        let deleted = topics::delete_below(&self.kafka, place).await;
+        deleted.unwrap_or_else(|error| panic!("delete the records below {place}: {error:#}"));
+        self.ledger.deleted_below(place);
+    }
+
+    /// Deletes the topic of tasks and makes one of the same name; what was not finished never has to be.
+    ///
+    /// # Panics
+    /// The broker refuses.
+    pub async fn recreate_topic(&self) {
+        let deleted = topics::delete_tasks(&self.kafka).await;
+        deleted.unwrap_or_else(|error| panic!("delete the topic of tasks: {error:#}"));
+        self.ledger.topic_deleted();
+        let made = topics::create_tasks(&self.kafka).await;
+        made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
+    }
+
+    /// Commits for the group as a tool would, with nobody to blame for what it says. Brokers take it while the group has no
+    /// members.
+    ///
+    /// # Panics
+    /// The broker refuses.
+    pub async fn commit(&self, commit: GroupCommit) {
+        self.ledger.commits_itself(commit.clone());
+        self.kafka.commit(commit).await.unwrap_or_else(|error| panic!("commit for the group: {error:#}"));
+    }
+
     /// Reads back whatever there is, and judges it. At most `bound` records may have been rerun or repeated.
     ///
     /// # Panics
@@ -247,6 +341,7 @@ impl Sandbox {
     async fn read_back(&self) -> anyhow::Result<()> {
         self.ledger.read_objects(&self.bucket).await?;
         self.ledger.saw_requests(self.origin.request_counts());
+        self.ledger.saw_request_times(self.origin.request_times());
         self.ledger.saw_offsets(self.kafka.offsets().await?);
         Ok(())
     }
@@ -272,6 +367,13 @@ impl Sandbox {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner).push(container.clone());
         container
     }
+
+    /// The container's way to Kafka, until the sandbox ends.
+    pub(crate) async fn link_of(&self, container: &Container) -> Link {
+        let link = self.stack.broker.proxy.link(container.address().await);
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).push(link.clone());
+        link
+    }
 }
 
 impl Drop for Sandbox {
@@ -279,6 +381,9 @@ impl Drop for Sandbox {
         let containers = std::mem::take(self.containers.get_mut().unwrap_or_else(PoisonError::into_inner));
         if std::thread::panicking() {
             evidence::write(self, &containers);
+        }
+        for link in self.links.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.stack.broker.proxy.forget(&link);
         }
         if !run::kept() {
             std::thread::scope(|scope| {

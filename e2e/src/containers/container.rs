@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::{InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
+};
 use futures_util::StreamExt as _;
-use testcontainers::core::{IntoContainerPort as _, WaitFor};
+use testcontainers::core::{Host, IntoContainerPort as _, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{GenericImage, ImageExt as _};
 
@@ -38,6 +40,8 @@ pub struct Spec {
     pub memory_mib: i64,
     /// Folders in memory, with their mount options. The rest of its file system is read-only.
     pub tmpfs: Vec<(&'static str, &'static str)>,
+    /// Names that it finds at these addresses.
+    pub hosts: Vec<(String, IpAddr)>,
     /// Its ports, each with the port of 127.0.0.1 that leads there; 0: any.
     pub ports: Vec<(u16, u16)>,
     /// When it counts as started.
@@ -90,14 +94,15 @@ impl Container {
         .await
     }
 
-    /// Stops all of its threads where they are, as SIGSTOP does.
+    /// SIGSTOP: stops all threads of its main process where they are. (The engine's own pause fails now and then on a busy
+    /// machine: "unable to freeze".)
     pub async fn pause(&self) {
-        self.act("pause", |docker, id| async move { Ok(docker.pause_container(&id).await?) }).await;
+        self.act("pause", |docker, id| async move { signal(&docker, &id, "SIGSTOP").await }).await;
     }
 
-    /// Lets it go on after a pause.
+    /// SIGCONT: lets it go on after a pause.
     pub async fn resume(&self) {
-        self.act("resume", |docker, id| async move { Ok(docker.unpause_container(&id).await?) }).await;
+        self.act("resume", |docker, id| async move { signal(&docker, &id, "SIGCONT").await }).await;
     }
 
     /// All it has written, standard output and error, in order, with times.
@@ -108,6 +113,41 @@ impl Container {
     /// How it ended; none while it runs.
     pub async fn exit_code(&self) -> Option<i64> {
         self.act("inspect", |docker, id| async move { exit_code(&docker, &id).await }).await
+    }
+
+    /// Whether the kernel killed it, or a process in it, for want of memory.
+    pub async fn ran_out_of_memory(&self) -> bool {
+        self.act("inspect", |docker, id| async move {
+            let state = inspect(&docker, &id).await?.state.ok_or_else(|| anyhow!("the engine gave no state"))?;
+            Ok(state.oom_killed == Some(true))
+        })
+        .await
+    }
+
+    /// The most memory that its main process has held so far (resident), in bytes, as this machine's kernel counts.
+    pub async fn peak_memory_bytes(&self) -> u64 {
+        self.act("read the memory of", |docker, id| async move {
+            let pid = inspect(&docker, &id).await?.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+            let pid = pid.ok_or_else(|| anyhow!("it does not run"))?;
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("read its status")?;
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("find its peak")?;
+            Ok(peak.trim().trim_end_matches("kB").trim().parse::<u64>().context("read its peak")? << 10)
+        })
+        .await
+    }
+
+    /// A file of it, in the archive that the engine wraps around it, which is uncompressed.
+    pub async fn file(&self, path: &'static str) -> Vec<u8> {
+        self.act("read a file of", move |docker, id| async move {
+            let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+            let mut archive = docker.download_from_container(&id, Some(options));
+            let mut bytes = Vec::new();
+            while let Some(part) = archive.next().await {
+                bytes.extend_from_slice(&part.context("read the archive")?);
+            }
+            Ok(bytes)
+        })
+        .await
     }
 
     /// Its address in the run's network.
@@ -159,6 +199,18 @@ impl Container {
     }
 }
 
+/// Ports of 127.0.0.1 that nobody uses. Fixed for the whole run: a broker that is killed and started again must be where it
+/// said it was. Asked for together, so that they differ.
+pub(super) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<TcpListener> = (0..N).map(listen).collect::<std::io::Result<_>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
 async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
     choose_cryptography();
     let (repository, tag) = split_reference(&spec.image);
@@ -190,6 +242,9 @@ async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
     }
     for (name, value) in &spec.environment {
         request = request.with_env_var(name, value);
+    }
+    for (name, address) in spec.hosts {
+        request = request.with_host(name, Host::Addr(address));
     }
     for (port, host_port) in &spec.ports {
         request = request.with_mapped_port(*host_port, port.tcp());

@@ -18,8 +18,10 @@ const REMEDY: &str = "run compose/prepare";
 pub struct Images {
     /// The broker.
     pub kafka: String,
-    /// The object store.
-    pub store: String,
+    /// MinIO.
+    pub minio: String,
+    /// The other S3 server.
+    pub versitygw: String,
     /// Ours.
     pub downloader: String,
     /// Ours.
@@ -55,17 +57,19 @@ impl Images {
         };
         Ok(Images {
             kafka: image("KAFKA_IMAGE")?,
-            store: image("S3_IMAGE")?,
+            minio: image("S3_IMAGE")?,
+            versitygw: image("VERSITYGW_IMAGE")?,
             downloader: image("DOWNLOADER_IMAGE")?,
             management: image("MANAGEMENT_IMAGE")?,
         })
     }
 
     /// Each with the name that `compose/source-hash` knows it by; none for what was pulled as it is.
-    fn with_sources(&self) -> [(&str, Option<&str>); 4] {
+    fn with_sources(&self) -> [(&str, Option<&str>); 5] {
         [
             (&self.kafka, built_here(&self.kafka)),
-            (&self.store, built_here(&self.store)),
+            (&self.minio, built_here(&self.minio)),
+            (&self.versitygw, built_here(&self.versitygw)),
             (&self.downloader, Some("downloader")),
             (&self.management, Some("management")),
         ]
@@ -136,20 +140,26 @@ mod tests {
         images
     }
 
-    const ALL: [&str; 5] =
-        ["KAFKA_IMAGE=k:1", "S3_IMAGE=s:1", "# a comment", "DOWNLOADER_IMAGE=d:1", "MANAGEMENT_IMAGE=m:1"];
+    const ALL: [&str; 6] = [
+        "KAFKA_IMAGE=k:1",
+        "S3_IMAGE=s:1",
+        "# a comment",
+        "VERSITYGW_IMAGE=v:1",
+        "DOWNLOADER_IMAGE=d:1",
+        "MANAGEMENT_IMAGE=m:1",
+    ];
 
     #[test]
     fn the_file_names_the_images() {
         let images = chosen(&ALL).unwrap();
         assert_eq!(images.kafka, "k:1");
-        assert_eq!(images.with_sources()[2], ("d:1", Some("downloader")), "ours are checked under any name");
+        assert_eq!(images.with_sources()[3], ("d:1", Some("downloader")), "ours are checked under any name");
         assert_eq!(images.with_sources()[0], ("k:1", None), "what was pulled has no sources here");
     }
 
     #[test]
     fn what_the_file_lacks_is_named_with_its_remedy() {
-        let error = chosen(&ALL[..3]).unwrap_err().to_string();
+        let error = chosen(&ALL[..4]).unwrap_err().to_string();
         assert_eq!(error, "compose/.env has no DOWNLOADER_IMAGE: run compose/prepare");
         let error = Images::chosen(Path::new("/nowhere/.env")).unwrap_err().to_string();
         assert!(error.starts_with("compose/.env") && error.ends_with(": run compose/prepare"), "{error}");

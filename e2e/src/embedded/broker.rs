@@ -12,17 +12,7 @@ use rdkafka::bindings as c;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
-/// Kafka's numbers of the requests that tests make fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i16)]
-pub enum Api {
-    /// A record is written.
-    Produce = 0,
-    /// A group's offset is committed.
-    OffsetCommit = 8,
-    /// A member of a group says that it lives.
-    Heartbeat = 12,
-}
+pub use crate::kafka::Api;
 
 /// A cluster of one broker; it ends when the last clone is dropped.
 #[derive(Clone)]
@@ -90,14 +80,14 @@ impl Broker {
     pub fn fail_next(&self, api: Api, errors: &[c::rd_kafka_resp_err_t]) {
         // SAFETY: the array is read within this call.
         unsafe {
-            c::rd_kafka_mock_push_request_errors_array(self.0.pointer, api as i16, errors.len(), errors.as_ptr());
+            c::rd_kafka_mock_push_request_errors_array(self.0.pointer, api.number(), errors.len(), errors.as_ptr());
         }
     }
 
     /// Takes back what [`Broker::fail_next`] asked for and has not happened.
     pub fn fail_no_more(&self, api: Api) {
         // SAFETY: the pointer is valid as long as the cluster.
-        unsafe { c::rd_kafka_mock_clear_request_errors(self.0.pointer, api as i16) };
+        unsafe { c::rd_kafka_mock_clear_request_errors(self.0.pointer, api.number()) };
     }
 
     /// Answers every request later by this much.

@@ -43,13 +43,43 @@ impl Kafka {
     /// The broker refuses.
     pub async fn commit(&self, commit: GroupCommit) -> anyhow::Result<()> {
         let kafka = self.clone();
-        blocking(move || {
-            let mut list = TopicPartitionList::new();
-            let mut element = list.add_partition(&kafka.names.tasks, commit.partition);
-            element.set_offset(Offset::Offset(commit.offset)).context("name the offset")?;
-            element.set_metadata(commit.metadata.as_str());
-            kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")
-        })
-        .await
+        let list = list_of(&kafka.names.tasks, &commit)?;
+        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")).await
     }
+
+    /// Whether the group has no members: only then does a broker take a commit from outside. This one is of the outcomes, which
+    /// the downloader does not read.
+    ///
+    /// # Errors
+    /// It has members, or the broker does not answer.
+    pub async fn has_no_members(&self) -> anyhow::Result<()> {
+        let (kafka, outside) = (self.clone(), GroupCommit { partition: 0, offset: 0, metadata: String::new() });
+        let list = list_of(&kafka.names.outcomes, &outside)?;
+        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit from outside")).await
+    }
+
+    /// As [`Kafka::commit`], several partitions in one request.
+    ///
+    /// # Errors
+    /// The broker refuses one of them, or the whole request; see there what it kept.
+    pub async fn commit_at_once(&self, commits: &[GroupCommit]) -> anyhow::Result<()> {
+        let (kafka, mut list) = (self.clone(), TopicPartitionList::new());
+        for commit in commits {
+            add(&mut list, &kafka.names.tasks, commit)?;
+        }
+        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")).await
+    }
+}
+
+pub(super) fn list_of(topic: &str, commit: &GroupCommit) -> anyhow::Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    add(&mut list, topic, commit)?;
+    Ok(list)
+}
+
+fn add(list: &mut TopicPartitionList, topic: &str, commit: &GroupCommit) -> anyhow::Result<()> {
+    let mut element = list.add_partition(topic, commit.partition);
+    element.set_offset(Offset::Offset(commit.offset)).context("name the offset")?;
+    element.set_metadata(commit.metadata.as_str());
+    Ok(())
 }

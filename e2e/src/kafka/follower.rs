@@ -1,4 +1,4 @@
-//! A thread that copies outcomes and dead letters into a ledger.
+//! A thread that copies outcomes, dead letters and the group's commits into a ledger.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,16 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{ANSWER_PATIENCE, DeadLetter, Kafka, OutcomeRecord, blocking, consumer, detach, partitions};
+use rdkafka::topic_partition_list::Offset;
+
+use super::{
+    ANSWER_PATIENCE, DeadLetter, Kafka, Names, OutcomeRecord, blocking, consumer, detach, history, partitions,
+};
 use crate::ledger::{Ledger, Place};
 
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
 
-/// Follows two topics; it ends when dropped.
+/// Follows its topics; it ends when dropped.
 pub struct Follower {
     client: Arc<BaseConsumer>,
     read: Arc<Mutex<BTreeMap<(String, i32), i64>>>,
@@ -25,7 +29,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(super) fn start(kafka: &Kafka, ledger: Ledger) -> anyhow::Result<Follower> {
+    pub(super) fn start(kafka: &Kafka, ledger: Ledger, commits_from: &[(i32, i64)]) -> anyhow::Result<Follower> {
         // It assigns by hand and commits nothing, so the name of its group only has to differ from the downloader's.
         let client = consumer(kafka.brokers(), &format!("{}.follower", kafka.names().group))?;
         let mut list = partitions(&client, &kafka.names().outcomes)?;
@@ -33,15 +37,20 @@ impl Follower {
             list.add_partition_offset(element.topic(), element.partition(), element.offset())
                 .context("list partitions")?;
         }
-        client.assign(&list).context("follow outcomes and dead letters")?;
+        let mut read = BTreeMap::new();
+        for (partition, next) in commits_from {
+            list.add_partition_offset(history::TOPIC, *partition, Offset::Offset(*next)).context("list partitions")?;
+            read.insert((history::TOPIC.to_owned(), *partition), *next);
+        }
+        client.assign(&list).context("follow outcomes, dead letters and commits")?;
         let partitions =
             list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-        let (client, read, stop) = (Arc::new(client), Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
+        let (client, read, stop) = (Arc::new(client), Arc::new(Mutex::new(read)), Arc::new(AtomicBool::new(false)));
         let reading = Reading {
             client: client.clone(),
             read: Arc::clone(&read),
             stop: stop.clone(),
-            outcomes: kafka.names().outcomes.clone(),
+            names: kafka.names().clone(),
             ledger,
         };
         let thread = std::thread::Builder::new().name("follower".into()).spawn(move || reading.run());
@@ -84,7 +93,7 @@ struct Reading {
     client: Arc<BaseConsumer>,
     read: Arc<Mutex<BTreeMap<(String, i32), i64>>>,
     stop: Arc<AtomicBool>,
-    outcomes: String,
+    names: Names,
     ledger: Ledger,
 }
 
@@ -101,14 +110,22 @@ impl Reading {
     }
 
     fn take(&self, record: &BorrowedMessage<'_>) {
-        let place = Place { partition: record.partition(), offset: record.offset() };
+        let (place, at_ms) =
+            (Place { partition: record.partition(), offset: record.offset() }, record.timestamp().to_millis());
+        if record.topic() == history::TOPIC {
+            let key = record.key().unwrap_or_default();
+            return match history::read(&self.names, key, record.payload(), at_ms.unwrap_or_default()) {
+                Ok(commit) => commit.into_iter().for_each(|commit| self.ledger.saw_commit(commit)),
+                Err(error) => self.ledger.saw_stray(format!("the commit at {place} cannot be read: {error:#}")),
+            };
+        }
         let (key, headers) = (record.key().map(<[u8]>::to_vec), detach(record.headers()));
-        if record.topic() != self.outcomes {
+        if record.topic() != self.names.outcomes {
             let payload = record.payload().map(<[u8]>::to_vec);
-            return self.ledger.saw_dead_letter(DeadLetter { payload, key, headers, place });
+            return self.ledger.saw_dead_letter(DeadLetter { payload, key, headers, place, at_ms });
         }
         match serde_json::from_slice(record.payload().unwrap_or_default()) {
-            Ok(outcome) => self.ledger.saw_outcome(OutcomeRecord { outcome, key, headers, place }),
+            Ok(outcome) => self.ledger.saw_outcome(OutcomeRecord { outcome, key, headers, place, at_ms }),
             Err(error) => self.ledger.saw_stray(format!("the outcome at {place} cannot be read: {error}")),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use downloader::task::{Outcome, Res, Task};
 
-use super::{Book, Entry, Expected, Source, Subject, Verdict, sha256};
+use super::{Book, Entry, Expected, Source, Subject, Verdict, history, sha256};
 use crate::bucket::Object;
 use crate::kafka::{DeadLetter, Headers, header};
 
@@ -17,6 +17,10 @@ pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
     let sharing = sharing(book);
     for entry in book.entries.values() {
         let subject = entry.subject;
+        if !book.is_finished(entry) && history::is_gone(book, entry) {
+            verdict.expired.insert(subject);
+            continue;
+        }
         if !book.is_finished(entry) {
             verdict.lost.insert(subject);
             if committed_over(book, entry) {
@@ -48,6 +52,7 @@ pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
         verdict.strays.push(format!("a dead letter of the record at {place}, which is a task or was not produced"));
     }
     verdict.orphans = orphans(book);
+    history::judge(book, &mut verdict);
     verdict
 }
 

@@ -87,7 +87,7 @@ fn record(outcome: Outcome, source: Place) -> OutcomeRecord {
     let text = |name: &str, value: i64| (name.to_owned(), Some(value.to_string().into_bytes()));
     let headers: Headers =
         vec![text("source.partition", i64::from(source.partition)), text("source.offset", source.offset)];
-    OutcomeRecord { outcome, key: None, headers, place: Place { partition: 0, offset: 0 } }
+    OutcomeRecord { outcome, key: None, headers, place: Place { partition: 0, offset: 0 }, at_ms: None }
 }
 
 fn error(code: Code) -> Outcome {
@@ -318,7 +318,7 @@ fn dead_letters_are_compared_byte_for_byte() {
         };
         ledger.produced(Entry { subject: Subject::Record(place), place: Some(place), task: None, expected });
         let all = headers.iter().chain(&added).cloned().collect();
-        let mut letter = DeadLetter { payload: Some(b"{".to_vec()), key: None, headers: all, place };
+        let mut letter = DeadLetter { payload: Some(b"{".to_vec()), key: None, headers: all, place, at_ms: None };
         change(&mut letter);
         if found {
             ledger.saw_dead_letter(letter);

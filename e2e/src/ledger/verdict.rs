@@ -9,6 +9,19 @@ use crate::kafka::PartitionOffsets;
 /// Most subjects that a line of the report names.
 const NAMED_MAX: usize = 20;
 
+/// A commit that said of records what was not true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lie {
+    /// The partition.
+    pub partition: i32,
+    /// The committed offset.
+    pub next_offset: i64,
+    /// Which process made it, where it says so.
+    pub writer: Option<u64>,
+    /// Records that it called finished, and which were not.
+    pub subjects: BTreeSet<Subject>,
+}
+
 /// What a run came to. Sets name who; the report prints them.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -16,6 +29,18 @@ pub struct Verdict {
     pub lost: BTreeSet<Subject>,
     /// Of the lost ones, those that the group's commits have passed: nobody will look at them again (I3).
     pub committed_over: BTreeSet<Subject>,
+    /// Not finished, and nobody's fault: retention took them first, or their topic is gone.
+    pub expired: BTreeSet<Subject>,
+    /// Commits that were not true when they were made (I3).
+    pub lies: Vec<Lie>,
+    /// Fetched again by a successor although the commit that it found called them finished (I4, by sets).
+    pub rerun_recorded: BTreeSet<Subject>,
+    /// Records of which a process that had long lost their partition published an outcome (I7).
+    pub late: BTreeSet<Subject>,
+    /// How many commits were judged, and how many processes made them.
+    pub commits_seen: usize,
+    /// See [`Verdict::commits_seen`].
+    pub writers: usize,
     /// Finished, but not as they should, and why (I2, I5).
     pub wrong: BTreeMap<Subject, Vec<String>>,
     /// Finished more than once, and how often.
@@ -44,12 +69,15 @@ impl Verdict {
         (parallel_operations + 512) * unclean_ends
     }
 
-    /// Nothing lost, nothing wrong, nothing stray, and no more rerun or repeated than allowed.
+    /// Nothing lost, nothing wrong, nothing stray, every commit true, nothing late, and no more rerun or repeated than allowed.
     pub fn is_green(&self) -> bool {
         let within = |n: usize| self.bound.is_none_or(|bound| n <= bound);
         self.lost.is_empty()
             && self.wrong.is_empty()
             && self.strays.is_empty()
+            && self.lies.is_empty()
+            && self.rerun_recorded.is_empty()
+            && self.late.is_empty()
             && within(self.rerun.len())
             && within(self.repeated.len())
     }
@@ -71,7 +99,7 @@ impl Verdict {
 impl Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors: usize = self.errors.values().sum();
-        let all = self.ok + errors + self.dead_only + self.lost.len();
+        let all = self.ok + errors + self.dead_only + self.lost.len() + self.expired.len();
         writeln!(f, "ledger: {all} records")?;
         writeln!(f, "  Ok        {}", self.ok)?;
         let by_code = self.errors.iter().map(|(code, n)| format!("{code} {n}")).collect::<Vec<_>>().join(", ");
@@ -82,6 +110,25 @@ impl Display for Verdict {
         writeln!(f, "  lost      {}{}", self.lost.len(), named(self.lost.iter()))?;
         if !self.committed_over.is_empty() {
             writeln!(f, "    committed over{}", named(self.committed_over.iter()))?;
+        }
+        if !self.expired.is_empty() {
+            writeln!(f, "  expired   {}{}", self.expired.len(), named(self.expired.iter()))?;
+        }
+        for lie in &self.lies {
+            let writer = lie.writer.map_or("nobody".to_owned(), |run_id| format!("{run_id:016x}"));
+            let (partition, next_offset) = (lie.partition, lie.next_offset);
+            writeln!(
+                f,
+                "  I3 broken: {writer} committed {next_offset} of partition {partition}, unfinished{}",
+                named(lie.subjects.iter())
+            )?;
+        }
+        if !self.rerun_recorded.is_empty() {
+            let named = named(self.rerun_recorded.iter());
+            writeln!(f, "  I4 broken: {} run again though recorded{named}", self.rerun_recorded.len())?;
+        }
+        if !self.late.is_empty() {
+            writeln!(f, "  I7 broken: {} published by a former owner{}", self.late.len(), named(self.late.iter()))?;
         }
         writeln!(f, "  wrong     {}", self.wrong.len())?;
         for (subject, problems) in &self.wrong {
@@ -101,6 +148,9 @@ impl Display for Verdict {
             };
             let places = self.commits.iter().map(place).collect::<Vec<_>>().join(" ");
             writeln!(f, "  committed {places} (of each partition's end)")?;
+        }
+        if self.commits_seen > 0 {
+            writeln!(f, "  commits   {} by {} processes", self.commits_seen, self.writers)?;
         }
         write!(f, "verdict: {}", if self.is_green() { "green" } else { "RED" })
     }

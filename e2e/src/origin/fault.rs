@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::gate::Barrier;
+use crate::gate::Barrier;
 
 /// How a path misbehaves.
 #[derive(Clone, Debug)]
@@ -17,6 +17,13 @@ pub enum Fault {
         status: u16,
         /// Value of `Retry-After`, in whole seconds.
         retry_after: Option<Duration>,
+    },
+    /// Answers as late as this, with this status or, where there is none, with the picture.
+    Late {
+        /// From the request to the answer's first byte.
+        by: Duration,
+        /// The HTTP status of an answer without a picture.
+        status: Option<u16>,
     },
     /// Announces the whole body and closes after so many bytes of it.
     Truncate {
@@ -68,6 +75,13 @@ pub(super) async fn answer(
     match fault {
         None => whole(stream, &body).await,
         Some(Fault::Status { status: code, retry_after }) => status(stream, *code, *retry_after).await,
+        Some(Fault::Late { by, status: code }) => {
+            tokio::time::sleep(*by).await;
+            match code {
+                Some(code) => status(stream, *code, None).await,
+                None => whole(stream, &body).await,
+            }
+        }
         Some(Fault::Redirect { to }) => {
             let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;

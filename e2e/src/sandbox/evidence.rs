@@ -47,7 +47,7 @@ pub(super) fn write(sandbox: &Sandbox, containers: &[Container]) {
             eprintln!("e2e: {name} of the evidence can't be written: {error}");
         }
     };
-    for container in containers.iter().chain([&sandbox.stack.kafka, &sandbox.stack.store]) {
+    for container in containers.iter().chain([&sandbox.stack.broker.container, &sandbox.stack.store.container]) {
         write(format!("{}.log", container.name()), container.logs_blocking());
     }
     write("spans.txt".to_owned(), sandbox.traces.all().iter().map(|trace| format!("{trace}\n")).collect());

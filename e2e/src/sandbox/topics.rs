@@ -1,4 +1,4 @@
-//! The topics of one sandbox.
+//! The topics of one sandbox: made, cut short, and made again under the same name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,46 +7,104 @@ use anyhow::{Context as _, anyhow};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::expect::eventually;
 use crate::kafka::Kafka;
+use crate::ledger::Place;
 
-const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Creates the three topics, each with several partitions on the one broker, and waits until it leads them all: a broker
-/// acknowledges a topic before it knows of it.
+type Admin = Arc<AdminClient<DefaultClientContext>>;
+
+/// Partitions of outcomes and of dead letters.
+const OUTCOME_PARTITIONS: i32 = 4;
+
+/// Creates the three topics on the one broker, that of the tasks with so many partitions.
 ///
 /// # Errors
 /// The broker refused: for instance since another test has the same name.
-pub(super) async fn create(kafka: &Kafka) -> anyhow::Result<()> {
-    let mut config = ClientConfig::new();
-    let admin: AdminClient<DefaultClientContext> =
-        config.set("bootstrap.servers", kafka.brokers()).create().context("make the admin client")?;
+pub(super) async fn create(kafka: &Kafka, partitions: i32) -> anyhow::Result<()> {
     let names = kafka.names();
-    let topics = [&names.tasks, &names.outcomes, &names.dead]
-        .map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1)));
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-    for result in admin.create_topics(&topics, &options).await.context("ask for the topics")? {
+    let tasks = NewTopic::new(&names.tasks, partitions, TopicReplication::Fixed(1));
+    // By the broker's clock, so that an outcome and a commit can be told apart by time.
+    let [outcomes, dead] = [&names.outcomes, &names.dead].map(|name| {
+        let topic = NewTopic::new(name, OUTCOME_PARTITIONS, TopicReplication::Fixed(1));
+        topic.set("message.timestamp.type", "LogAppendTime")
+    });
+    make(kafka, &[tasks, outcomes, dead]).await
+}
+
+/// Deletes the topic of tasks. Returns once the broker knows of none.
+///
+/// # Errors
+/// The broker refused.
+pub(super) async fn delete_tasks(kafka: &Kafka) -> anyhow::Result<()> {
+    let (admin, topic) = (admin(kafka)?, &kafka.names().tasks);
+    for result in admin.delete_topics(&[topic], &options()).await.context("ask to delete it")? {
         result.map_err(|(topic, error)| anyhow!("topic {topic}: {error}"))?;
     }
-    let admin = Arc::new(admin);
-    for topic in [&names.tasks, &names.outcomes, &names.dead] {
-        let (admin, topic) = (admin.clone(), topic.clone());
-        let led = eventually(format!("topic {topic} is led"), PATIENCE, async || {
-            let (admin, topic) = (admin.clone(), topic.clone());
-            let asked = tokio::task::spawn_blocking(move || is_led(&admin, &topic)).await;
-            asked.unwrap_or_else(|panic| Err(panic.to_string()))
+    let gone = eventually(format!("topic {topic} is gone"), PATIENCE, async || match led(&admin, topic).await {
+        Ok(0) => Ok(()),
+        other => Err(format!("{other:?} partitions are led")),
+    });
+    Ok(gone.or_error().await?)
+}
+
+/// Makes the topic of tasks again, as `create` did but for one partition.
+///
+/// # Errors
+/// The broker refused.
+pub(super) async fn create_tasks(kafka: &Kafka) -> anyhow::Result<()> {
+    make(kafka, &[NewTopic::new(&kafka.names().tasks, 1, TopicReplication::Fixed(1))]).await
+}
+
+/// Deletes every task below `place`.
+///
+/// # Errors
+/// The broker refused.
+pub(super) async fn delete_below(kafka: &Kafka, place: Place) -> anyhow::Result<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&kafka.names().tasks, place.partition, Offset::Offset(place.offset))?;
+    let deleted = admin(kafka)?.delete_records(&list, &options()).await.context("ask to delete them")?;
+    deleted.elements().iter().try_for_each(|element| element.error()).context("delete them")
+}
+
+/// Makes topics and waits until the broker leads them all: it acknowledges a topic before it knows of it.
+async fn make(kafka: &Kafka, topics: &[NewTopic<'_>]) -> anyhow::Result<()> {
+    let admin = admin(kafka)?;
+    for result in admin.create_topics(topics, &options()).await.context("ask for the topics")? {
+        result.map_err(|(topic, error)| anyhow!("topic {topic}: {error}"))?;
+    }
+    for topic in topics {
+        let led = eventually(format!("topic {} is led", topic.name), PATIENCE, async || {
+            match led(&admin, topic.name).await? {
+                led if led == topic.num_partitions => Ok(()),
+                led => Err(format!("{led} of {} partitions are led", topic.num_partitions)),
+            }
         });
         led.or_error().await?;
     }
     Ok(())
 }
 
-fn is_led(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<(), String> {
-    let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE).map_err(|error| error.to_string())?;
-    let partitions =
-        metadata.topics().iter().filter(|found| found.name() == topic).flat_map(|found| found.partitions());
-    let led = partitions.filter(|partition| partition.leader() >= 0).count();
-    if i32::try_from(led) == Ok(PARTITIONS) { Ok(()) } else { Err(format!("{led} of {PARTITIONS} partitions are led")) }
+/// How many partitions of `topic` are led.
+async fn led(admin: &Admin, topic: &str) -> Result<i32, String> {
+    let (admin, topic) = (admin.clone(), topic.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let metadata = admin.inner().fetch_metadata(Some(&topic), PATIENCE).map_err(|error| error.to_string())?;
+        let found = metadata.topics().iter().filter(|found| found.name() == topic);
+        let led = found.flat_map(|found| found.partitions()).filter(|partition| partition.leader() >= 0).count();
+        i32::try_from(led).map_err(|error| error.to_string())
+    });
+    asked.await.unwrap_or_else(|panic| Err(panic.to_string()))
+}
+
+fn admin(kafka: &Kafka) -> anyhow::Result<Admin> {
+    let admin = ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create();
+    Ok(Arc::new(admin.context("make the admin client")?))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
 }

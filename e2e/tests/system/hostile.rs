@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use e2e::containers::broker::KAFKA_PORT;
 use e2e::containers::engine::{docker, on_engine};
-use e2e::containers::stack::{KAFKA_PORT, STORE_PORT};
 use e2e::downloader::HEALTH_PORT;
 use e2e::fixtures;
 use e2e::ledger::{Expected, Source};
@@ -39,13 +39,14 @@ async fn an_unreadable_record_stops_nobody() {
 #[tokio::test]
 async fn a_forbidden_address_is_refused() {
     let sandbox = Sandbox::start("forbidden_address").await;
-    let stack = sandbox.stack();
-    let elsewhere = on_engine(async { stack.run.another_network(&docker()?, "trap").await }).await;
+    let (stack, run) = (sandbox.stack(), sandbox.stack().run.clone());
+    let elsewhere = on_engine(async move { run.another_network(&docker()?, "trap").await }).await;
     let elsewhere = elsewhere.expect("a network is created");
     let trap = Origin::start(SocketAddr::new(elsewhere, 0)).await.unwrap();
     let trapped = trap.url("/grey.jpg");
+    let store = stack.store.kind;
     let ports =
-        [sandbox.origin().address().port(), trap.address().port(), KAFKA_PORT, STORE_PORT, HTTP_PORT, HEALTH_PORT];
+        [sandbox.origin().address().port(), trap.address().port(), KAFKA_PORT, store.port(), HTTP_PORT, HEALTH_PORT];
     // Ports are no wall here, so that what is refused is refused for its address.
     let ports = ports.map(|port| port.to_string()).join(",");
 
@@ -63,8 +64,8 @@ async fn a_forbidden_address_is_refused() {
         format!("http://169.254.169.254:{HTTP_PORT}/latest/meta-data"),
     ];
     for (container, port, path) in [
-        (&stack.kafka, KAFKA_PORT, "/"),
-        (&stack.store, STORE_PORT, "/minio/health/live"),
+        (&stack.broker.container, KAFKA_PORT, "/"),
+        (&stack.store.container, store.port(), store.health_path()),
         (management.container(), HTTP_PORT, "/"),
         (management.container(), ACTUATOR_PORT, "/actuator/prometheus"),
         (downloader.container(), HEALTH_PORT, "/metrics"),

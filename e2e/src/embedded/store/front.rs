@@ -14,7 +14,7 @@ use axum::http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::response::{IntoResponse as _, Response};
 use s3s::service::S3Service;
 
-use crate::origin::{Barrier, Gate};
+use crate::gate::{Barrier, Gate};
 
 /// What the requests are about to meet, and have met. Clones share it; it outlives a server that goes down.
 #[derive(Clone, Debug, Default)]

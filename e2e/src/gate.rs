@@ -1,4 +1,4 @@
-//! A gate holds requests at the origin until the test opens it, so that a fault lands where the test wants it.
+//! A gate holds requests until the test opens it, so that a fault lands where the test wants it.
 
 use std::sync::Arc;
 
