@@ -1,6 +1,8 @@
 //! Nothing goes wrong: a user's picture, by every part of the system.
 
+use e2e::containers::store::StoreKind;
 use e2e::fixtures;
+use e2e::kafka::Api;
 use e2e::ledger::sha256;
 use e2e::sandbox::Sandbox;
 
@@ -40,6 +42,32 @@ async fn a_submitted_picture_is_served() {
         assert_eq!(answer.header("content-type"), Some("image/png"), "{link}: transparency is kept");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{link}");
     }
+}
+
+/// Claim: any S3 server can take MinIO's place. Fault: the store is versitygw (the other one, where the whole ring runs on it).
+/// Verdict: every committed picture becomes what it should, both objects read back; a repeat finds the original stored.
+#[tokio::test]
+async fn another_store_serves_as_well() {
+    let other = match StoreKind::chosen().expect("the stack is up") {
+        StoreKind::Minio => StoreKind::Versitygw,
+        StoreKind::Versitygw => StoreKind::Minio,
+    };
+    let sandbox = Sandbox::on_store("another_store", other).await;
+    let victim = sandbox.downloader().by_link().start().await;
+    let unanswered = victim.link().hold_responses(Api::Produce);
+    let pictures = fixtures::images().expect("the fixtures are committed");
+    let urls: Vec<_> = pictures.iter().map(|image| sandbox.origin().url(&format!("/{}", image.file))).collect();
+    sandbox.produce(&urls).await;
+    unanswered.reached().await;
+    victim.kill().await;
+    drop(unanswered);
+    let _heir = sandbox.start_downloader().await;
+    sandbox.settled().await;
+    sandbox.committed().await;
+    let verdict = sandbox.verdict(urls.len()).await;
+    verdict.assert_green();
+    let valid = pictures.iter().filter(|image| image.valid).count();
+    assert_eq!(verdict.ok, valid, "{verdict}");
 }
 
 /// Claim: what a user may not submit is refused at once, with a reason, and becomes no task. Fault: none. Verdict: the

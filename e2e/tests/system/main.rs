@@ -5,9 +5,14 @@
 
 mod crash;
 mod delivery;
+mod effects;
 mod groups;
 mod harness;
 mod hostile;
+mod limits;
+mod network;
+mod offsets;
 mod page;
+mod released;
 mod shutdown;
 mod traces;
