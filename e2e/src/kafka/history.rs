@@ -174,7 +174,17 @@ mod tests {
 
     fn note() -> Note {
         let (run_id, unfinished) = (0xabc, vec![40, 43]);
-        Note { run_id, open: true, strikes: 0, fence: 40, limit: 90, anchor_ms: None, end: 45, unfinished }
+        Note {
+            run_id,
+            open: true,
+            strikes: 0,
+            fence: 40,
+            limit: 90,
+            anchor_ms: None,
+            end: 45,
+            unfinished,
+            log_id: None,
+        }
     }
 
     fn written(note: &Note, offset: i64) -> Vec<u8> {

@@ -106,6 +106,7 @@ async fn a_hundred_full_maps_are_claimed() {
                 anchor_ms: None,
                 end,
                 unfinished: unfinished.clone(),
+                log_id: None,
             };
             let (text, written) = note.write(&place, 0, METADATA_UNITS_MAX, 0).expect("it fits");
             assert_eq!(written, end, "the whole map fits");

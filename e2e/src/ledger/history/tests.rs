@@ -59,7 +59,17 @@ impl Run {
     /// The process `run` commits that of `next_offset..end` only `unfinished` is left.
     fn commit(&self, run_id: u64, next_offset: i64, unfinished: &[i64], end: i64, at_ms: i64) {
         let (limit, unfinished) = (next_offset + 9, unfinished.to_vec());
-        let note = Note { run_id, open: true, strikes: 0, fence: next_offset, limit, anchor_ms: None, end, unfinished };
+        let note = Note {
+            run_id,
+            open: true,
+            strikes: 0,
+            fence: next_offset,
+            limit,
+            anchor_ms: None,
+            end,
+            unfinished,
+            log_id: None,
+        };
         self.record(Some(next_offset), Ok(Some(note)), at_ms);
     }
 
