@@ -37,7 +37,13 @@ impl Broker {
 
     fn found(&self) -> Found {
         let (committed, metadata) = self.commit.clone().unzip();
-        Found { committed, metadata: metadata.unwrap_or_default().into_bytes(), log_start: 0, log_end: RECORDS }
+        Found {
+            committed,
+            metadata: metadata.unwrap_or_default().into_bytes(),
+            log_start: 0,
+            log_end: RECORDS,
+            log_id: None,
+        }
     }
 
     fn open(&self) -> BTreeSet<i64> {
@@ -119,7 +125,7 @@ fn one_owner(broker: &Arc<Shared<Broker>>) {
             None => thread::yield_now(),
         }
     };
-    (start..RECORDS).for_each(|offset| intake.received(record(offset)));
+    (start..RECORDS).for_each(|offset| assert!(intake.received(record(offset))));
     (0..TURNS).for_each(|_| thread::yield_now());
     let closing = intake.revoked(&[0]);
     for other in others {
