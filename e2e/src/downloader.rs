@@ -153,13 +153,10 @@ impl Downloader {
         self.container.logs().await
     }
 
-    /// The sum of a metric over its labels, those that contain `label` alone; none: it has not been counted yet.
-    ///
-    /// # Panics
-    /// It does not answer.
+    /// The sum of a metric over its labels, those that contain `label` alone; none: it has not been counted yet, or the process
+    /// doesn't answer.
     pub async fn metric(&self, name: &str, label: &str) -> Option<f64> {
-        let answer = self.ask("/metrics").await.unwrap_or_else(|error| panic!("{}: {error}", self.container.name()));
-        let text = answer.text();
+        let text = self.ask("/metrics").await.ok()?.text();
         let mut values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let (found, labels) = series.split_once('{').unwrap_or((series, ""));

@@ -45,6 +45,8 @@ struct Book {
     tools: Vec<GroupCommit>,
     /// Below this offset of the partition nothing exists since then (Unix milliseconds).
     deleted: Vec<(Place, i64)>,
+    /// When the topic of tasks was deleted, in Unix milliseconds.
+    topics_deleted: Vec<i64>,
     /// When each entry was produced, and since when its log is another, in Unix milliseconds.
     existed: BTreeMap<Subject, (i64, Option<i64>)>,
     strays: Vec<String>,
@@ -121,6 +123,7 @@ impl Ledger {
         let mut book = self.book();
         let now_ms = unix_ms();
         book.places.clear();
+        book.topics_deleted.push(now_ms);
         for (_produced, gone) in book.existed.values_mut() {
             gone.get_or_insert(now_ms);
         }

@@ -1,7 +1,7 @@
 //! What Kafka keeps of a group: every commit that was ever made, in the topic `__consumer_offsets`, and not only the last.
 
 use anyhow::{Context as _, bail, ensure};
-use downloader::progress::{Distrust, Note, Place as CommitPlace};
+use downloader::progress::{Distrust, LogId, Note, Place as CommitPlace};
 use rdkafka::consumer::Consumer as _;
 
 use super::{ANSWER_PATIENCE, Kafka, Names, partitions};
@@ -28,6 +28,11 @@ impl CommitRecord {
     /// Which process made it, where it says so.
     pub fn run_id(&self) -> Option<u64> {
         self.note.as_ref().ok()?.as_ref().map(|note| note.run_id)
+    }
+
+    /// Which of the logs that the topic's name has stood for, where it says so.
+    pub fn log_id(&self) -> Option<u64> {
+        self.note.as_ref().ok()?.as_ref()?.log_id.map(|LogId(id)| id)
     }
 
     /// Whether its writer still owned the partition.

@@ -93,7 +93,8 @@ impl Partition<'_> {
         let mut lies = Vec::new();
         for commit in self.commits.iter().filter(|commit| !is_a_tools(book, commit)) {
             let lied_of = |known: &&Known<'_>| {
-                commit.claims(known.place.offset)
+                !self.names_a_log_before(book, commit, known)
+                    && commit.claims(known.place.offset)
                     && known.exists_at(commit.at_ms)
                     && known.finished_ms.is_none_or(|finished| finished > commit.at_ms)
             };
@@ -104,6 +105,13 @@ impl Partition<'_> {
             }
         }
         lies
+    }
+
+    /// Whether the commit says that it is about a log that was gone when the record was produced: no successor believes it.
+    fn names_a_log_before(&self, book: &Book, commit: &CommitRecord, known: &Known<'_>) -> bool {
+        let deleted = book.topics_deleted.iter().rev().find(|at_ms| **at_ms <= known.produced_ms);
+        let (Some(deleted_ms), Some(log_id)) = (deleted, commit.log_id()) else { return false };
+        self.commits.iter().any(|before| before.at_ms < *deleted_ms && before.log_id() == Some(log_id))
     }
 
     /// Records that were fetched again although the last commit before a successor's first said that they are finished (I4).

@@ -13,7 +13,7 @@ use crate::expect::eventually;
 use crate::kafka::Kafka;
 use crate::ledger::Place;
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Admin = Arc<AdminClient<DefaultClientContext>>;
 

@@ -13,6 +13,7 @@ mod limits;
 mod network;
 mod offsets;
 mod page;
+mod recreated;
 mod released;
 mod shutdown;
 mod traces;

@@ -105,15 +105,7 @@ async fn a_member_whose_connections_were_forgotten_goes_on() {
 
 async fn cut_off_alone(name: &str, protocol: Protocol, restore: impl FnOnce(&Link), within: Duration) {
     let sandbox = Sandbox::start(&format!("cut_off_alone_{name}_{}", protocol.as_str())).await;
-    let (victim, gate) = owner_at_work(
-        &sandbox,
-        sandbox
-            .downloader()
-            .protocol(protocol)
-            .by_link()
-            .setting("KAFKA_PROPERTIES", "session.timeout.ms=6000;heartbeat.interval.ms=500;socket.timeout.ms=10000"),
-    )
-    .await;
+    let (victim, gate) = owner_at_work(&sandbox, sandbox.downloader().protocol(protocol).by_link()).await;
     victim.link().cut();
     victim.link().bites().await;
     gate.open();

@@ -1,7 +1,7 @@
 //! Each kind of dishonest commit, unjustified rerun and late outcome is red and named; the honest ones are green.
 
 use downloader::error::Code;
-use downloader::progress::Note;
+use downloader::progress::{LogId, Note};
 use downloader::task::{Outcome, Task};
 
 use crate::expect::unix_ms;
@@ -58,18 +58,14 @@ impl Run {
 
     /// The process `run` commits that of `next_offset..end` only `unfinished` is left.
     fn commit(&self, run_id: u64, next_offset: i64, unfinished: &[i64], end: i64, at_ms: i64) {
-        let (limit, unfinished) = (next_offset + 9, unfinished.to_vec());
-        let note = Note {
-            run_id,
-            open: true,
-            strikes: 0,
-            fence: next_offset,
-            limit,
-            anchor_ms: None,
-            end,
-            unfinished,
-            log_id: None,
-        };
+        self.commit_of(None, run_id, (next_offset, unfinished, end), at_ms);
+    }
+
+    /// The same of the log with this id.
+    fn commit_of(&self, log: Option<u64>, run_id: u64, (next_offset, unfinished, end): (i64, &[i64], i64), at_ms: i64) {
+        let (fence, limit, unfinished) = (next_offset, next_offset + 9, unfinished.to_vec());
+        let log_id = log.map(LogId);
+        let note = Note { run_id, open: true, strikes: 0, fence, limit, anchor_ms: None, end, unfinished, log_id };
         self.record(Some(next_offset), Ok(Some(note)), at_ms);
     }
 
@@ -170,19 +166,26 @@ fn what_was_deleted_first_is_expired_and_not_lost() {
 }
 
 #[test]
-fn a_commit_of_the_old_log_lies_about_the_new_one() {
-    let run = run();
-    run.ledger.topic_deleted();
-    let task = Task {
-        correlation_id: 99,
-        url: "http://127.0.0.1:1/99".into(),
-        target_path: "originals/99".into(),
-        target_thumbnail_path: "thumbnails/99".into(),
-    };
-    let place = Place { partition: PARTITION, offset: 0 };
-    run.ledger.produced_task(task, Some(place), Expected::Error("total_timeout".into()));
-    run.commit(VICTIM, 4, &[], 4, 10_000);
-    run.lies(&[99]);
+fn a_commit_after_the_topic_was_made_again_lies_unless_it_names_the_old_log() {
+    for (named, lies) in [(Some(1), false), (Some(2), true), (None, true)] {
+        let run = run();
+        run.commit_of(Some(1), VICTIM, (0, &[], 0), -10);
+        run.ledger.topic_deleted();
+        let task = Task {
+            correlation_id: 99,
+            url: "http://127.0.0.1:1/99".into(),
+            target_path: "originals/99".into(),
+            target_thumbnail_path: "thumbnails/99".into(),
+        };
+        let place = Place { partition: PARTITION, offset: 0 };
+        run.ledger.produced_task(task, Some(place), Expected::Error("total_timeout".into()));
+        run.commit_of(named, VICTIM, (4, &[], 4), 10_000);
+        if lies {
+            run.lies(&[99]);
+        } else {
+            assert!(run.verdict().lies.is_empty(), "nobody would believe it\n{}", run.verdict());
+        }
+    }
 }
 
 #[test]
