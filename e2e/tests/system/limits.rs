@@ -26,14 +26,14 @@ fn commit(partition: i32, offset: i64, metadata: impl Into<String>) -> GroupComm
 }
 
 /// Claim: a broker that takes little metadata gets less of it, and the position goes on; it refuses per partition, and what it
-/// refuses of one holds up no other. Fault: `offset.metadata.max.bytes=80`, and a partition with so many gaps that its map
+/// refuses of one holds up no other. Fault: `offset.metadata.max.bytes=64`, and a partition with so many gaps that its map
 /// doesn't fit. Verdict: the broker keeps the other partition of a refused request; the map is cut and committed; nothing that
 /// was committed as finished runs again after a kill.
 #[tokio::test]
 async fn a_broker_that_takes_little_metadata_gets_a_shorter_map() {
-    const LIMIT: usize = 80;
+    const LIMIT: usize = 64;
     const RECORDS: i64 = 960;
-    let settings = [("KAFKA_OFFSET_METADATA_MAX_BYTES", "80")];
+    let settings = [("KAFKA_OFFSET_METADATA_MAX_BYTES", "64")];
     let sandbox = Sandbox::on_a_broker_with("little_metadata", 2, &settings).await;
     let too_long = [commit(0, 0, "a".repeat(LIMIT + 1)), commit(1, 0, "b".repeat(LIMIT))];
     too_long.iter().for_each(|commit| sandbox.ledger().commits_itself(commit.clone()));
