@@ -70,9 +70,15 @@ pub(crate) fn refused(properties: &Properties) -> Vec<&str> {
     keys.filter(|key| REFUSED.contains(key) || key.starts_with(REFUSED_PREFIX)).collect()
 }
 
+/// An empty configuration. Making one asks which lines are logged, and tracing-subscriber (0.3.23) takes the answer for that
+/// of the thread's next span, which then may be missing from its trace. So it is asked on a thread that has no spans.
+fn empty() -> ClientConfig {
+    std::thread::scope(|aside| aside.spawn(ClientConfig::new).join()).unwrap_or_else(|_panicked| ClientConfig::new())
+}
+
 /// What every client has in common.
 fn common(settings: &Settings) -> ClientConfig {
-    let mut config = ClientConfig::new();
+    let mut config = empty();
     config
         .set("bootstrap.servers", &settings.kafka_brokers)
         .set("client.id", "downloader")

@@ -227,6 +227,8 @@ pub fn without_query(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{LogFormat, Settings};
+    use crate::kafka::Producer;
     use crate::observe::telemetry::span_layer;
     use opentelemetry::trace::{SpanKind, Status};
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -371,6 +373,22 @@ mod tests {
             assert!(span.links.is_empty() && span.span_context.is_valid(), "{traceparent:?}");
             assert_eq!(span.parent_span_id, opentelemetry::SpanId::INVALID, "{traceparent:?}");
         }
+    }
+
+    #[test]
+    fn making_a_client_costs_no_span() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+        let lines = super::super::lines::layer("debug", LogFormat::Text, std::io::sink, false).expect("a good level");
+        let settings = Settings::load([("KAFKA_BROKERS".into(), "127.0.0.1:1".into())], &HashMap::new());
+        tracing::subscriber::with_default(Registry::default().with(lines).with(span_layer(&provider)), || {
+            let client = Producer::new(&settings.expect("good settings"), "run").expect("a client");
+            process(&sent()).in_scope(|| send_span("urls_done"));
+            drop(client);
+        });
+        let spans = exporter.get_finished_spans().expect("exported");
+        let names: Vec<_> = spans.iter().map(|span| span.name.as_ref()).collect();
+        assert_eq!(names, ["send urls_done", "process urls_new"]);
     }
 
     #[test]
