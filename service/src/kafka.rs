@@ -11,6 +11,7 @@ mod dead_letters;
 mod dead_log;
 mod headers;
 mod intake;
+mod log_bounds;
 mod log_id;
 mod producer;
 mod rebalance;

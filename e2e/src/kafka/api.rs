@@ -10,6 +10,8 @@ pub enum Api {
     Fetch = 1,
     /// A group's offset is committed.
     OffsetCommit = 8,
+    /// A group's offsets are read.
+    OffsetFetch = 9,
     /// A member of a classic group joins, or joins again as a rebalance wants it.
     JoinGroup = 11,
     /// A member of a classic group says that it lives.

@@ -184,6 +184,28 @@ async fn answered((protocol, properties): (&str, &str), error: E) {
     assert_eq!(verdict.ok, 10, "{protocol}: {error:?}: {verdict}");
 }
 
+/// Claim: reading begins whatever a coordinator first answers to the question where. Fault: each such error, more often than
+/// the client repeats a question. Verdict: every task is finished.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_begins_whatever_a_coordinator_first_answers() {
+    tokio::join!(
+        begun("classic", E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        begun("classic", E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS),
+        begun("classic", E::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID),
+        begun("consumer", E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR),
+        begun("consumer", E::RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH),
+    );
+}
+
+async fn begun(protocol: &str, error: E) {
+    let world = world().await;
+    world.broker.fail_next(Api::OffsetFetch, &[error; 20]);
+    let child = downloader(&world, &[("KAFKA_GROUP_PROTOCOL", protocol)]);
+    produce(&world, 1..11).await;
+    world.settled(|| format!("{protocol}, {error:?}\n{}", child.log_tail())).await;
+    world.verdict(Some(0)).await.unwrap().assert_green();
+}
+
 /// Claim: who has heard nothing from the broker for the time of its lease publishes nothing until it hears again (I7).
 /// Fault: the broker is down for longer than COMMIT_LEASE while fetches are held. Verdict: the partitions are seen without
 /// a lease; once it is back, all is `Ok`.

@@ -86,8 +86,8 @@ fn common(settings: &Settings) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "2000")
         // What was sent into a network that was cut is given up soon, or work would resume a minute after it healed (I6);
         // likewise connections that were begun meanwhile.
-        .set("socket.timeout.ms", "10000")
-        .set("socket.connection.setup.timeout.ms", "10000")
+        .set("socket.timeout.ms", "6000")
+        .set("socket.connection.setup.timeout.ms", "6000")
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Warning);
     config
 }
@@ -115,6 +115,8 @@ pub(super) fn consumer(settings: &Settings) -> ClientConfig {
         .set("fetch.message.max.bytes", "262144")
         // The default of one second would make a small queue run dry.
         .set("fetch.queue.backoff.ms", "20")
+        // A partition that resumes waits for the broker's answer about the others, for so long where these have nothing new.
+        .set("fetch.wait.max.ms", "100")
         .set("statistics.interval.ms", "2000");
     let foreign: &[&str] = match settings.kafka_group_protocol {
         GroupProtocol::Classic => {

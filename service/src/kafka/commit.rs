@@ -182,16 +182,15 @@ impl Committer {
             return;
         }
         let partitions: Vec<i32> = opening.iter().map(|(partition, _)| *partition).collect();
-        let found = committed::find(&self.client, &mut memory.log_ids, &self.topic, &partitions, OPEN_PATIENCE);
-        let begun = found.and_then(|found| {
-            let starts = found.iter().zip(&opening).filter_map(|((partition, found), (_, epoch))| {
-                Some((*partition, *epoch, self.intake.opened(*partition, *epoch, found)?))
-            });
-            self.read_from(&starts.collect::<Vec<_>>())
+        let (found, missing) =
+            committed::find(&self.client, &mut memory.log_ids, &self.topic, &partitions, OPEN_PATIENCE);
+        let starts = opening.iter().filter_map(|(partition, epoch)| {
+            Some((*partition, *epoch, self.intake.opened(*partition, *epoch, found.get(partition)?)?))
         });
-        if let Err(error) = begun {
+        let unread = self.read_from(&starts.collect::<Vec<_>>()).err();
+        if let Some(error) = missing.or(unread) {
             memory.open_at = Instant::now() + OPEN_AGAIN_AFTER;
-            self.warn(memory, || warn!("cannot begin with what was assigned, and will try again: {error:#}"));
+            self.warn(memory, || warn!("cannot begin with all that was assigned, and will try again: {error:#}"));
         }
     }
 

@@ -7,7 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 
 use super::commit::Commits;
@@ -64,6 +64,13 @@ impl ConsumerContext for Callbacks {
                 let partitions = partitions(list);
                 if !partitions.is_empty() {
                     info!(?partitions, "partitions assigned");
+                }
+                // The client's own way to the group's offsets can end without an answer, and then reading never begins.
+                // The commit thread asks for them; until it has, nothing is read, and if that failed, nothing is missed.
+                for mut element in list.elements() {
+                    if let Err(error) = element.set_offset(Offset::Beginning) {
+                        warn!(%error, "cannot set where an assigned partition begins");
+                    }
                 }
                 self.metrics.rebalanced("assigned");
             }
