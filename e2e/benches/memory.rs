@@ -96,15 +96,16 @@ impl State {
             let (_, text) = child.ask("/metrics").await.map_err(|error| format!("{error:#}"))?;
             let line = text.lines().find(|line| line.starts_with(self.gauge)).ok_or("no such gauge")?;
             let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
-            if count == Some(self.records as f64) { Ok(()) } else { Err(line.to_owned()) }
+            // A partition takes what has come with one turn of the poll before it pauses, so there may be a few more.
+            count.filter(|count| *count >= self.records as f64).ok_or_else(|| line.to_owned())
         });
-        reached.evidence("downloader", || async { child.log_tail() }).or_error().await?;
+        let records = reached.evidence("downloader", || async { child.log_tail() }).or_error().await?;
         if self.records == 256 {
             gate.reached_by(self.records).await;
         }
         let after = settled(&child).await?;
         let grown = after.own_bytes as f64 - before.own_bytes as f64;
-        Ok([after.bytes as f64, after.own_bytes as f64, grown / self.records as f64 - payload_bytes])
+        Ok([after.bytes as f64, after.own_bytes as f64, grown / records - payload_bytes])
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod identity;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -149,6 +150,17 @@ impl Task {
     }
 }
 
+/// The URL in a record's payload, where that is an object with one. A look ahead that costs little: whether the record is a
+/// task, [`Task::read`] says.
+pub(crate) fn url_in(payload: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct OnlyUrl<'a> {
+        #[serde(borrow)]
+        url: Cow<'a, str>,
+    }
+    serde_json::from_slice(payload).ok().map(|found: OnlyUrl<'_>| found.url)
+}
+
 /// The contract's fields as they stand in a JSON object.
 #[derive(Default)]
 struct Fields {
@@ -206,9 +218,9 @@ impl<'de> Deserialize<'de> for Fields {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
                 let mut fields = Fields::default();
-                while let Some(name) = object.next_key::<String>()? {
-                    let known = FIELDS.iter().zip(&mut fields.values).find(|(field, _)| **field == name);
-                    let Some((field, value)) = known else {
+                while let Some(Name(known)) = object.next_key()? {
+                    let place = known.and_then(|at| Some((FIELDS.get(at)?, fields.values.get_mut(at)?)));
+                    let Some((field, value)) = place else {
                         object.next_value::<IgnoredAny>()?;
                         continue;
                     };
@@ -220,6 +232,27 @@ impl<'de> Deserialize<'de> for Fields {
             }
         }
         deserializer.deserialize_map(Object)
+    }
+}
+
+/// Which of the contract's fields a key names; read where it stands, for most keys are compared and forgotten.
+struct Name(Option<usize>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Key;
+        impl Visitor<'_> for Key {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name(FIELDS.iter().position(|field| *field == name)))
+            }
+        }
+        deserializer.deserialize_identifier(Key)
     }
 }
 

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-/// Scheme, host and port of a request.
+/// Scheme, host and port of a request. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostKey(String);
+pub struct HostKey(Arc<str>);
 
 impl HostKey {
     /// The key of `url`; ports are compared as numbers, so `http://a` and `http://a:80` are one host.
     pub fn of(url: &Url) -> HostKey {
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-        HostKey(format!("{}://{host}:{}", url.scheme(), url.port_or_known_default().unwrap_or_default()))
+        HostKey(format!("{}://{host}:{}", url.scheme(), url.port_or_known_default().unwrap_or_default()).into())
     }
 }
 

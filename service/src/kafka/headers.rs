@@ -1,6 +1,7 @@
 //! Record headers: the trace context in and out, where an outcome comes from, and those of strangers as they are.
 
 use std::ffi::CStr;
+use std::fmt::Write as _;
 use std::ptr;
 
 use opentelemetry::Context;
@@ -49,9 +50,18 @@ pub(super) fn with_trace(headers: OwnedHeaders, span: &Span, came_in: &Context) 
     headers.0
 }
 
-/// One more header with a text.
+/// One more header with a text. rdkafka's own insertion copies the name once more, and there are five with every outcome.
 pub(super) fn with_text(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
-    headers.insert(Header { key, value: Some(value) })
+    add(&headers, key.as_bytes(), Some(value.as_bytes()));
+    headers
+}
+
+/// `headers` must be the caller's alone. What is too long for the library is left out.
+fn add(headers: &OwnedHeaders, name: &[u8], value: Option<&[u8]>) {
+    let (data, size) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+    let (Ok(length), Ok(size)) = (isize::try_from(name.len()), isize::try_from(size)) else { return };
+    // SAFETY: the list is valid and nobody reads it meanwhile; name and value are copied within the call.
+    unsafe { c::rd_kafka_header_add(native(headers).cast_mut(), name.as_ptr().cast(), length, data.cast(), size) };
 }
 
 /// Every header as it is, in order. rdkafka's own iterator panics where a name is not UTF-8, and anybody who may write a
@@ -101,23 +111,25 @@ fn native(headers: &OwnedHeaders) -> *const c::rd_kafka_headers_t {
 pub(super) fn of_bytes(pairs: &[(Vec<u8>, Option<Vec<u8>>)]) -> OwnedHeaders {
     let headers = OwnedHeaders::new();
     for (name, value) in pairs {
-        let (data, size) = value.as_ref().map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-        let (length, size) = (isize::try_from(name.len()), isize::try_from(size));
-        let (Ok(length), Ok(size)) = (length, size) else { continue };
-        // SAFETY: the list is ours alone; name and value are copied within the call.
-        unsafe {
-            c::rd_kafka_header_add(native(&headers).cast_mut(), name.as_ptr().cast(), length, data.cast(), size);
-        }
+        add(&headers, name, value.as_deref());
     }
     headers
 }
 
 /// Which record an outcome answers, in which attempt, and who worked on it.
 pub(super) fn source(topic: &str, ticket: Ticket, attempt: u32, run_id: &str) -> OwnedHeaders {
-    let headers = with_text(OwnedHeaders::new(), "source.topic", topic);
-    let headers = with_text(headers, "source.partition", &ticket.partition.to_string());
-    let headers = with_text(headers, "source.offset", &ticket.offset.to_string());
-    let headers = with_text(headers, "source.attempt", &attempt.to_string());
+    let mut digits = String::with_capacity(20);
+    let mut headers = with_text(OwnedHeaders::new(), "source.topic", topic);
+    let numbers = [
+        ("source.partition", i64::from(ticket.partition)),
+        ("source.offset", ticket.offset),
+        ("source.attempt", i64::from(attempt)),
+    ];
+    for (key, number) in numbers {
+        digits.clear();
+        let _infallible = write!(digits, "{number}");
+        headers = with_text(headers, key, &digits);
+    }
     with_text(headers, "source.run_id", run_id)
 }
 

@@ -1,11 +1,12 @@
 //! Outcomes out. What comes back from a send is the broker's acknowledgement, and only that can finish a record.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::watch;
 use tracing::Span;
@@ -18,6 +19,7 @@ use crate::task::Outcome;
 
 /// How long a send waits for room in the client's queue before it counts as the broker's failure.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+const QUEUE_POLL: Duration = Duration::from_millis(20);
 
 /// Proof that the broker (all in-sync replicas) holds what finishes a record: its outcome, or, where no id can be
 /// read, its dead letter. Only this module's sends make one.
@@ -161,7 +163,9 @@ impl Producer {
         let source = headers::source(&self.input_topic, ticket, outcome.attempts.unwrap_or_default(), &self.run_id);
         let headers = headers::with_trace(source, &span, &delivery.trace());
         delivery.leased().await;
-        self.produce(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await
+        let handed_over = self.hand_over(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await?;
+        drop((key, payload));
+        handed_over.acknowledged().await
     }
 
     pub(super) async fn produce(
@@ -171,11 +175,64 @@ impl Producer {
         payload: Option<&[u8]>,
         headers: OwnedHeaders,
     ) -> Result<AckedOutcome, ProduceError> {
+        self.hand_over(topic, key, payload, headers).await?.acknowledged().await
+    }
+
+    /// Hands a record to the client, which copies it.
+    async fn hand_over(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: OwnedHeaders,
+    ) -> Result<HandedOver, ProduceError> {
         let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match client.send(record, QUEUE_PATIENCE).await {
-            Ok(_delivery) => Ok(AckedOutcome(())),
-            Err((error, _record)) => Err(told_apart(topic.to_owned(), error)),
+        let handed = match client.send_result(record) {
+            Err((error, record)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                Box::pin(wait_for_room(&client, record)).await
+            }
+            handed => handed.map_err(|(error, _record)| error),
+        };
+        match handed {
+            Ok(acknowledgement) => Ok(HandedOver { acknowledgement, topic: topic.to_owned() }),
+            Err(error) => Err(told_apart(topic.to_owned(), error)),
+        }
+    }
+}
+
+/// Tries again until there is room in the client's queue, or patience ends.
+async fn wait_for_room(
+    client: &Client,
+    mut record: FutureRecord<'_, [u8], [u8]>,
+) -> Result<DeliveryFuture, KafkaError> {
+    let deadline = Instant::now() + QUEUE_PATIENCE;
+    loop {
+        tokio::time::sleep(QUEUE_POLL).await;
+        match client.send_result(record) {
+            Err((error, again))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) && Instant::now() < deadline =>
+            {
+                record = again;
+            }
+            handed => return handed.map_err(|(error, _record)| error),
+        }
+    }
+}
+
+/// A record that the client has. A task that waits for its acknowledgement holds nothing else of it.
+struct HandedOver {
+    acknowledgement: DeliveryFuture,
+    topic: String,
+}
+
+impl HandedOver {
+    async fn acknowledged(self) -> Result<AckedOutcome, ProduceError> {
+        match self.acknowledgement.await {
+            Ok(Ok(_delivery)) => Ok(AckedOutcome(())),
+            Ok(Err((error, _record))) => Err(told_apart(self.topic, error)),
+            // The client is gone, and so is what it held.
+            Err(_canceled) => Err(told_apart(self.topic, KafkaError::Canceled)),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Intake;
 use crate::flow::hosts::HostKey;
 use crate::kafka::headers;
 use crate::progress::Care;
-use crate::task::{RecordIdentity, Task, Ticket};
+use crate::task::{self, RecordIdentity, Ticket};
 
 /// A record that may be worked on.
 #[derive(Debug)]
@@ -107,10 +107,7 @@ impl Delivery {
 
     /// Whose server the task asks. Looks into the record, so it is not asked of a suspect.
     pub(super) fn host(&self) -> Option<&HostKey> {
-        let host = || {
-            let task = Task::read(self.payload.as_deref()).ok()?;
-            Some(HostKey::of(&Url::parse(&task.url).ok()?))
-        };
+        let host = || Some(HostKey::of(&Url::parse(&task::url_in(self.payload.as_deref()?)?).ok()?));
         self.host.get_or_init(host).as_ref()
     }
 }
