@@ -10,6 +10,7 @@ use crate::expect::{PATIENCE, eventually};
 use crate::kafka::Protocol;
 use crate::proxy::Link;
 use crate::sandbox::Sandbox;
+use crate::store_proxy::StoreProxy;
 
 /// The port of `/livez`, `/readyz` and `/metrics` inside the container.
 pub const HEALTH_PORT: u16 = 8081;
@@ -22,6 +23,8 @@ pub struct Builder<'a> {
     settings: BTreeMap<String, String>,
     memory_mib: i64,
     by_link: bool,
+    by_store_proxy: bool,
+    with_failpoints: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -52,7 +55,14 @@ impl<'a> Builder<'a> {
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
-        Builder { sandbox, settings, memory_mib: MEMORY_MIB, by_link: false }
+        Builder {
+            sandbox,
+            settings,
+            memory_mib: MEMORY_MIB,
+            by_link: false,
+            by_store_proxy: false,
+            with_failpoints: false,
+        }
     }
 
     /// Another value, or another setting.
@@ -76,6 +86,19 @@ impl<'a> Builder<'a> {
         self.setting("KAFKA_BROKERS", brokers)
     }
 
+    /// Reaches the store by a way of its own, which the test can break: [`Downloader::store_proxy`].
+    pub fn by_store_proxy(mut self) -> Self {
+        self.by_store_proxy = true;
+        self
+    }
+
+    /// From the image for tests: it holds where [`Sandbox::failpoints`] says so.
+    pub fn with_failpoints(mut self) -> Self {
+        self.with_failpoints = true;
+        let gate = self.sandbox.failpoints().address().to_string();
+        self.setting("FAILPOINT_GATE", gate)
+    }
+
     /// Memory that it may use.
     pub fn memory_mib(mut self, memory_mib: i64) -> Self {
         self.memory_mib = memory_mib;
@@ -86,11 +109,22 @@ impl<'a> Builder<'a> {
     ///
     /// # Panics
     /// The container can't be started.
-    pub async fn start(self) -> Downloader {
+    pub async fn start(mut self) -> Downloader {
         let stack = self.sandbox.stack();
+        let store_proxy = match self.by_store_proxy {
+            true => {
+                let proxy = StoreProxy::start(stack.run.gateway, stack.store.address()).await;
+                let proxy = proxy.unwrap_or_else(|error| panic!("{error:#}"));
+                self = self.setting("S3_ENDPOINT", proxy.endpoint());
+                Some(proxy)
+            }
+            false => None,
+        };
+        let images = &stack.images;
+        let image = if self.with_failpoints { &images.failpoints } else { &images.downloader };
         let spec = Spec {
             name: self.sandbox.container_name("downloader"),
-            image: stack.images.downloader.clone(),
+            image: image.clone(),
             environment: self.settings.into_iter().collect(),
             memory_mib: self.memory_mib,
             hosts: vec![(KAFKA_LINK_HOST.to_owned(), stack.run.gateway)],
@@ -99,7 +133,7 @@ impl<'a> Builder<'a> {
         };
         let container = self.sandbox.start_container(spec).await;
         let link = if self.by_link { Some(self.sandbox.link_of(&container).await) } else { None };
-        Downloader { container, link }
+        Downloader { container, link, store_proxy }
     }
 }
 
@@ -108,6 +142,7 @@ impl<'a> Builder<'a> {
 pub struct Downloader {
     container: Container,
     link: Option<Link>,
+    store_proxy: Option<StoreProxy>,
 }
 
 impl Downloader {
@@ -124,12 +159,24 @@ impl Downloader {
         self.link.as_ref().unwrap_or_else(|| panic!("{} has no link of its own", self.container.name()))
     }
 
+    /// Its way to the store.
+    ///
+    /// # Panics
+    /// It was not started [`Builder::by_store_proxy`].
+    pub fn store_proxy(&self) -> &StoreProxy {
+        let proxy = self.store_proxy.as_ref();
+        proxy.unwrap_or_else(|| panic!("{} has no way to the store of its own", self.container.name()))
+    }
+
     /// SIGKILL; returns when it is dead.
     pub async fn kill(&self) {
         self.container.kill().await;
+        // What it had sent and a fault still holds dies with it.
         if let Some(link) = &self.link {
-            // What it had sent and a fault still holds dies with it.
             link.reset();
+        }
+        if let Some(proxy) = &self.store_proxy {
+            proxy.reset();
         }
     }
 

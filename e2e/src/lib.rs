@@ -25,10 +25,14 @@ pub mod containers;
 #[cfg(feature = "containers")]
 pub mod downloader;
 #[cfg(feature = "containers")]
+pub mod failpoints;
+#[cfg(feature = "containers")]
 pub mod management;
 #[cfg(feature = "containers")]
 pub mod proxy;
 #[cfg(feature = "containers")]
 pub mod sandbox;
+#[cfg(feature = "containers")]
+pub mod store_proxy;
 #[cfg(feature = "containers")]
 pub mod traces;

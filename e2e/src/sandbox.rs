@@ -13,6 +13,7 @@ pub use evidence::folder as evidence_folder;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,6 +24,7 @@ use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET, StoreKi
 use crate::containers::{Stack, run};
 use crate::downloader::{Builder, Downloader};
 use crate::expect::{PATIENCE, eventually};
+use crate::failpoints::Failpoints;
 use crate::kafka::{Follower, GroupCommit, Kafka, Names};
 use crate::ledger::{Ledger, Place, Verdict};
 use crate::management::Management;
@@ -33,6 +35,8 @@ use crate::traces::Traces;
 /// One application of 270 MB at a time.
 static MANAGEMENT: Semaphore = Semaphore::const_new(1);
 
+/// After so long without a sign the broker takes a member for dead, by either protocol at the most.
+pub const SESSION: Duration = Duration::from_secs(6);
 /// Partitions of the topic of tasks: enough for several members.
 const PARTITIONS: i32 = 4;
 /// The thumbnails' longest edge, by default.
@@ -46,6 +50,7 @@ pub struct Sandbox {
     bucket_place: BucketPlace,
     bucket: Bucket,
     origin: Origin,
+    failpoints: Failpoints,
     traces: Traces,
     ledger: Ledger,
     follower: Follower,
@@ -124,6 +129,7 @@ impl Sandbox {
             name: name.to_owned(),
             follower: kafka.follow_with_commits(&ledger).await?,
             origin: Origin::start(SocketAddr::new(stack.run.gateway, 0)).await?,
+            failpoints: Failpoints::start(stack.run.gateway).await?,
             traces: Traces::listen(stack.run.gateway).await?,
             next_id: AtomicU64::new(1),
             containers: Mutex::default(),
@@ -165,6 +171,11 @@ impl Sandbox {
     /// The server of pictures, in this process.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Where its downloaders with failpoints ask whether they may go on.
+    pub fn failpoints(&self) -> &Failpoints {
+        &self.failpoints
     }
 
     /// What its containers have reported so far.
@@ -266,6 +277,15 @@ impl Sandbox {
         .await;
         self.read_back().await.unwrap_or_else(|error| panic!("read back what the pipeline left: {error:#}"));
         self.ledger.verdict(Some(bound))
+    }
+
+    /// The verdict of two sessions later: whatever somebody had still in hand has come by then.
+    ///
+    /// # Panics
+    /// As for [`Sandbox::verdict`].
+    pub async fn verdict_of_later(&self, bound: usize) -> Verdict {
+        tokio::time::sleep(2 * SESSION).await;
+        self.verdict(bound).await
     }
 
     async fn read_back(&self) -> anyhow::Result<()> {

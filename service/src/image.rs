@@ -3,10 +3,10 @@
 //! The header is judged before anything is decoded, and the memory that decoding takes is reserved before it is used.
 //! Nothing here knows where the bytes come from, or what becomes of the thumbnail.
 
+#[cfg(feature = "failpoints")]
+mod deadly;
 mod decode;
 mod error;
-#[cfg(feature = "failpoints")]
-mod failpoint;
 mod header;
 mod pool;
 mod shrink;
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::config::Settings;
+use crate::failpoint::{self, Point};
 use crate::flow::limits::ByteBudget;
 use header::{Header, Way};
 use pool::{Panicked, Workers};
@@ -106,6 +107,7 @@ impl Pool {
             return Err(ImageError::MemoryLimit { needed, budget });
         }
         let reservation = self.budget.reserve(needed).await;
+        failpoint::reach(Point::BeforeDecode).await;
         self.run(move || {
             let _held = reservation;
             make(&source, header, edge)
@@ -123,14 +125,16 @@ impl Pool {
 
 fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageError> {
     #[cfg(feature = "failpoints")]
-    failpoint::reach(source);
+    deadly::obey(source);
     let (orientation, encoded) = match header.way {
         Way::Whole => {
             let decoded = decode::decode(source, header)?;
+            failpoint::reach_blocking(Point::MidDecode);
             (decoded.orientation, thumbnail::make(decoded, edge)?)
         }
         Way::Shrunk(scale) => {
             let planes = shrink::planes(source, header, scale, edge)?;
+            failpoint::reach_blocking(Point::MidDecode);
             (planes.orientation, thumbnail::of_planes(planes)?)
         }
     };

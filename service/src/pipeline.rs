@@ -13,6 +13,7 @@ use tracing::field::display;
 use tracing::{Instrument as _, Span, warn};
 
 use crate::error::{Code, Dependency};
+use crate::failpoint::{self, Point};
 use crate::flow::outage::Breaker;
 use crate::kafka::{AckedOutcome, Delivery, Producer};
 use crate::observe::metrics::{End, Metrics, Stage};
@@ -52,6 +53,7 @@ impl Pipeline {
         let began = Instant::now();
         self.metrics.task_started();
         let work = async {
+            failpoint::reach(Point::Received).await;
             let decision = match read {
                 Some(read) => self.workshop.decide(&delivery.identity(&self.topic), read).await,
                 None => Box::pin(self.on_trial(delivery)).await,
@@ -107,6 +109,7 @@ impl Pipeline {
             let send = self.producer.send(delivery, outcome, span.clone());
             self.workshop.staged(Stage::Send, span, self.workshop.waits(Dependency::Kafka, send))
         };
+        failpoint::reach(Point::BeforeOutcome).await;
         self.broker_breaker.until_ok(send).await
     }
 

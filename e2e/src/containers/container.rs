@@ -85,6 +85,11 @@ impl Container {
         .await;
     }
 
+    /// SIGTERM; returns at once.
+    pub async fn ask_to_terminate(&self) {
+        self.act("ask to terminate", |docker, id| async move { signal(&docker, &id, "SIGTERM").await }).await;
+    }
+
     /// SIGTERM; returns the exit code once it has ended.
     pub async fn terminate(&self) -> i64 {
         self.act("terminate", |docker, id| async move {

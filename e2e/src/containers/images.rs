@@ -24,6 +24,8 @@ pub struct Images {
     pub versitygw: String,
     /// Ours.
     pub downloader: String,
+    /// Ours, and holds at named places where a test wants it to.
+    pub failpoints: String,
     /// Ours.
     pub management: String,
 }
@@ -60,17 +62,19 @@ impl Images {
             minio: image("S3_IMAGE")?,
             versitygw: image("VERSITYGW_IMAGE")?,
             downloader: image("DOWNLOADER_IMAGE")?,
+            failpoints: image("FAILPOINTS_IMAGE")?,
             management: image("MANAGEMENT_IMAGE")?,
         })
     }
 
     /// Each with the name that `compose/source-hash` knows it by; none for what was pulled as it is.
-    fn with_sources(&self) -> [(&str, Option<&str>); 5] {
+    fn with_sources(&self) -> [(&str, Option<&str>); 6] {
         [
             (&self.kafka, built_here(&self.kafka)),
             (&self.minio, built_here(&self.minio)),
             (&self.versitygw, built_here(&self.versitygw)),
             (&self.downloader, Some("downloader")),
+            (&self.failpoints, Some("failpoints")),
             (&self.management, Some("management")),
         ]
     }
@@ -140,12 +144,13 @@ mod tests {
         images
     }
 
-    const ALL: [&str; 6] = [
+    const ALL: [&str; 7] = [
         "KAFKA_IMAGE=k:1",
         "S3_IMAGE=s:1",
         "# a comment",
         "VERSITYGW_IMAGE=v:1",
         "DOWNLOADER_IMAGE=d:1",
+        "FAILPOINTS_IMAGE=f:1",
         "MANAGEMENT_IMAGE=m:1",
     ];
 

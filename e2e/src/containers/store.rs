@@ -1,5 +1,7 @@
 //! The object store in a container: MinIO, or another S3 server in its place.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::{Context as _, anyhow};
 
 use super::container::{Container, Spec, free_ports};
@@ -134,7 +136,12 @@ impl Store {
 
     /// Its endpoint for this process.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.host_port)
+        format!("http://{}", self.address())
+    }
+
+    /// Its address for this process.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.host_port))
     }
 
     /// Its endpoint for the run's containers.

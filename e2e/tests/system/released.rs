@@ -5,9 +5,12 @@ use e2e::sandbox::Sandbox;
 
 /// What a picture names that ends a test build.
 const FAILPOINT: &[u8] = b"failpoint:";
+/// Where a test build finds the gate that it asks at its failpoints.
+const GATE: &[u8] = b"FAILPOINT_GATE";
 
 /// Claim: no failpoint is compiled into the released image. Fault: pictures that end a test build, each in its own way.
-/// Verdict: each becomes a thumbnail, the process lives, and its binary does not know the word; a test build does.
+/// Verdict: each becomes a thumbnail, the process lives, and its binary does not know the
+/// words; the image for tests does.
 #[tokio::test]
 async fn no_failpoint_is_in_the_released_image() {
     let sandbox = Sandbox::start("released").await;
@@ -24,8 +27,14 @@ async fn no_failpoint_is_in_the_released_image() {
     assert_eq!(verdict.ok, 3, "{verdict}");
     assert_eq!(downloader.container().exit_code().await, None, "it lives");
 
-    let knows = |binary: &[u8]| binary.windows(FAILPOINT.len()).any(|window| window == FAILPOINT);
-    assert!(knows(&std::fs::read(env!("CARGO_BIN_EXE_demo")).unwrap()), "a test build is told by this");
-    assert!(!knows(&downloader.container().file("/usr/local/bin/downloader").await), "the image's binary");
+    let knows = |binary: &[u8], word: &[u8]| binary.windows(word.len()).any(|window| window == word);
+    let test_build = sandbox.downloader().with_failpoints().start().await;
+    let [released, of_tests] = [&downloader, &test_build].map(|of| of.container().file("/usr/local/bin/downloader"));
+    let (released, of_tests) = tokio::join!(released, of_tests);
+    for word in [FAILPOINT, GATE] {
+        let name = String::from_utf8_lossy(word);
+        assert!(knows(&of_tests, word), "the image for tests knows {name}, so that is what to look for");
+        assert!(!knows(&released, word), "the released image knows {name}");
+    }
     assert_eq!(downloader.terminate().await, 0);
 }

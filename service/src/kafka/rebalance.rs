@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::commit::Commits;
 use super::intake::Intake;
 use crate::error::Dependency;
+use crate::failpoint::{self, Point};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 
@@ -75,6 +76,7 @@ impl ConsumerContext for Callbacks {
                 self.metrics.rebalanced("assigned");
             }
             Rebalance::Revoke(list) => {
+                failpoint::reach_blocking(Point::Revoking);
                 let partitions = partitions(list);
                 if client.assignment_lost() {
                     self.intake.lost(&partitions);

@@ -9,7 +9,7 @@ const MARKER: &[u8] = b"failpoint:";
 const PIECE_BYTES: usize = 4 << 20;
 
 /// Does what `source` says, if it says anything.
-pub(super) fn reach(source: &[u8]) {
+pub(super) fn obey(source: &[u8]) {
     let Some(word) = memmem::find(source, MARKER).and_then(|at| source.get(at + MARKER.len()..)) else { return };
     match word {
         _ if word.starts_with(b"abort") => std::process::abort(),
