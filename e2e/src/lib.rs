@@ -21,11 +21,17 @@ pub mod origin;
 #[cfg(feature = "containers")]
 pub mod browser;
 #[cfg(feature = "containers")]
+pub mod chaos;
+#[cfg(feature = "containers")]
 pub mod containers;
 #[cfg(feature = "containers")]
 pub mod downloader;
 #[cfg(feature = "containers")]
 pub mod failpoints;
+#[cfg(feature = "containers")]
+pub mod fault;
+#[cfg(feature = "containers")]
+pub mod fleet;
 #[cfg(feature = "containers")]
 pub mod management;
 #[cfg(feature = "containers")]

@@ -261,12 +261,13 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) -> std:
     let mut unread = Vec::new();
     while let Some(request) = read_request(&mut stream, peer, &mut unread).await? {
         let path = request.target.split(['?', '#']).next().unwrap_or_default().to_owned();
+        let is_last = request.headers.iter().any(|(name, value)| name == "connection" && value == "close");
         let (body, fault) = {
             let mut book = shared.lock();
             book.requests.entry(path.clone()).or_default().push(request);
             (book.body(&path), book.fault(&path))
         };
-        if !fault::answer(&mut stream, body, fault.as_ref()).await? {
+        if !fault::answer(&mut stream, body, fault.as_ref()).await? || is_last {
             return Ok(());
         }
     }

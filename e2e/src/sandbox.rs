@@ -38,7 +38,7 @@ static MANAGEMENT: Semaphore = Semaphore::const_new(1);
 /// After so long without a sign the broker takes a member for dead, by either protocol at the most.
 pub const SESSION: Duration = Duration::from_secs(6);
 /// Partitions of the topic of tasks: enough for several members.
-const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 4;
 /// The thumbnails' longest edge, by default.
 const THUMBNAIL_EDGE_PX: u32 = 128;
 

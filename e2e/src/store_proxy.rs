@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::expect::{PATIENCE, eventually};
+use crate::expect::eventually;
 use crate::gate::{Barrier, Gate};
 
 /// A running proxy. Clones share it; it ends with the last.
@@ -133,24 +133,22 @@ impl StoreProxy {
 
     /// Waits until a request has met the fault: it bites.
     ///
-    /// # Panics
-    /// None has within [`PATIENCE`].
-    pub async fn bites(&self) {
-        eventually("a request meets the store's fault", PATIENCE, async || {
-            if self.0.shared.book().struck > 0 { Ok(()) } else { Err("none did".to_owned()) }
-        })
-        .await;
+    /// # Errors
+    /// None has within `patience`.
+    pub async fn bites(&self, patience: Duration) -> Result<(), String> {
+        let struck = async || if self.0.shared.book().struck > 0 { Ok(()) } else { Err("none did".to_owned()) };
+        let met = eventually("a request meets the store's fault", patience, struck).or_error().await;
+        met.map_err(|unmet| unmet.to_string())
     }
 
     /// Waits until the store has answered a request since it was healed.
     ///
-    /// # Panics
-    /// It has not within [`PATIENCE`].
-    pub async fn passes(&self) {
-        eventually("the store answers again", PATIENCE, async || {
-            if self.0.shared.book().answered > 0 { Ok(()) } else { Err("it did not".to_owned()) }
-        })
-        .await;
+    /// # Errors
+    /// It has not within `patience`.
+    pub async fn passes(&self, patience: Duration) -> Result<(), String> {
+        let answered = async || if self.0.shared.book().answered > 0 { Ok(()) } else { Err("it did not".to_owned()) };
+        let answers = eventually("the store answers again", patience, answered).or_error().await;
+        answers.map_err(|unmet| unmet.to_string())
     }
 }
 

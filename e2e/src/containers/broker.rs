@@ -1,14 +1,19 @@
 //! Kafka in a container, and the proxy before it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use testcontainers::core::WaitFor;
 
 use super::container::{Container, Spec, free_ports};
 use super::engine::on_engine;
 use super::images::Images;
 use super::run::Run;
+use crate::expect::{PATIENCE, eventually};
 use crate::proxy::Proxy;
 
 /// Kafka's listener for the run's containers.
@@ -45,6 +50,27 @@ impl Broker {
         let more = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         spec.environment.extend(more);
         Ok(Broker { container: Container::start(run, spec).await?, proxy, host_port: host })
+    }
+
+    /// Starts it again after its end, and waits until it answers. It still has what it had.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn start_again(&self) {
+        self.container.start_again().await;
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .create()
+            .unwrap_or_else(|error| panic!("make a client of Kafka: {error}"));
+        let client = Arc::new(client);
+        eventually("the broker answers again", 2 * PATIENCE, async || {
+            let client = client.clone();
+            let asked = move || client.fetch_metadata(None, Duration::from_secs(2)).map(drop);
+            let answered = tokio::task::spawn_blocking(asked).await.map_err(|error| error.to_string())?;
+            answered.map_err(|error| error.to_string())
+        })
+        .evidence("its log", || self.container.logs())
+        .await;
     }
 
     /// Bootstrap servers for this process.

@@ -12,6 +12,7 @@ use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    StartContainerOptions,
 };
 use futures_util::StreamExt as _;
 use testcontainers::core::{Host, IntoContainerPort as _, WaitFor};
@@ -110,6 +111,23 @@ impl Container {
         self.act("resume", |docker, id| async move { signal(&docker, &id, "SIGCONT").await }).await;
     }
 
+    /// Starts it again after its end, and returns at once. What it had in its volumes is there still.
+    pub async fn start_again(&self) {
+        self.act("start again", |docker, id| async move {
+            docker.start_container(&id, None::<StartContainerOptions>).await.context("start it")
+        })
+        .await;
+    }
+
+    /// Whether its main process stands still, by this machine's kernel.
+    pub async fn is_stopped(&self) -> bool {
+        self.act("look at the state of", |docker, id| async move {
+            let status = process_status(&docker, &id).await?;
+            Ok(status.lines().any(|line| line.starts_with("State:") && line.contains('T')))
+        })
+        .await
+    }
+
     /// All it has written, standard output and error, in order, with times.
     pub async fn logs(&self) -> String {
         self.act("read the log of", |docker, id| async move { logs(&docker, &id, "all").await }).await
@@ -132,9 +150,7 @@ impl Container {
     /// The most memory that its main process has held so far (resident), in bytes, as this machine's kernel counts.
     pub async fn peak_memory_bytes(&self) -> u64 {
         self.act("read the memory of", |docker, id| async move {
-            let pid = inspect(&docker, &id).await?.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
-            let pid = pid.ok_or_else(|| anyhow!("it does not run"))?;
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("read its status")?;
+            let status = process_status(&docker, &id).await?;
             let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("find its peak")?;
             Ok(peak.trim().trim_end_matches("kB").trim().parse::<u64>().context("read its peak")? << 10)
         })
@@ -273,6 +289,13 @@ fn split_reference(image: &str) -> (&str, &str) {
 
 async fn inspect(docker: &Docker, id: &str) -> anyhow::Result<ContainerInspectResponse> {
     docker.inspect_container(id, None::<InspectContainerOptions>).await.context("inspect it")
+}
+
+/// What the kernel says of its main process.
+async fn process_status(docker: &Docker, id: &str) -> anyhow::Result<String> {
+    let pid = inspect(docker, id).await?.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+    let pid = pid.ok_or_else(|| anyhow!("it does not run"))?;
+    std::fs::read_to_string(format!("/proc/{pid}/status")).context("read its status")
 }
 
 async fn signal(docker: &Docker, id: &str, signal: &str) -> anyhow::Result<()> {

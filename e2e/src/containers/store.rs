@@ -122,6 +122,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Starts it again after its end, and waits until it answers. It still has what it had.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn start_again(&self) {
+        self.container.start_again().await;
+        self.answers().await.unwrap_or_else(|error| panic!("the store does not answer again: {error:#}"));
+    }
+
     /// Asked at the published address: testcontainers' own wait would go by the bridge's gateway on a machine that looks
     /// like a container, and nothing is published there.
     async fn answers(&self) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::containers::http::{ask, client};
+use crate::expect::PATIENCE;
 use crate::origin::Origin;
 
 /// An origin in the store's place: it answers GETs.
@@ -19,7 +20,7 @@ async fn get(proxy: &StoreProxy, path: &str) -> Result<u16, String> {
 async fn what_is_not_held_passes_and_what_is_waits_on_its_side() {
     let (origin, proxy) = before_an_origin().await;
     assert_eq!(get(&proxy, "/grey.jpg").await, Ok(200));
-    proxy.passes().await;
+    proxy.passes(PATIENCE).await.unwrap();
     for held_as_request in [true, false] {
         let path = if held_as_request { "/n/1/grey.jpg" } else { "/n/2/grey.jpg" };
         let part = if held_as_request { "n/1" } else { "n/2" };
@@ -39,15 +40,15 @@ async fn each_fault_bites_and_is_healed() {
     let (_origin, proxy) = before_an_origin().await;
     proxy.break_by(StoreFault::Status(503));
     assert_eq!(get(&proxy, "/grey.jpg").await, Ok(503));
-    proxy.bites().await;
+    proxy.bites(PATIENCE).await.unwrap();
     proxy.break_by(StoreFault::ResetMidUpload(10));
     assert!(get(&proxy, "/grey.jpg").await.is_err(), "it is reset");
     proxy.break_by(StoreFault::Silent);
     let there = proxy.clone();
     let asked = tokio::spawn(async move { get(&there, "/grey.jpg").await });
-    proxy.bites().await;
+    proxy.bites(PATIENCE).await.unwrap();
     proxy.heal();
     assert!(asked.await.unwrap().is_err(), "who waited gets no answer");
     assert_eq!(get(&proxy, "/grey.jpg").await, Ok(200));
-    proxy.passes().await;
+    proxy.passes(PATIENCE).await.unwrap();
 }

@@ -3,6 +3,7 @@
 //! One binary, so that Kafka and the object store are started once. Each test has a sandbox of its own on them, and
 //! opens with what it claims, which fault it places, and what decides.
 
+mod chaos;
 mod crash;
 mod delivery;
 mod effects;
@@ -15,5 +16,6 @@ mod offsets;
 mod page;
 mod recreated;
 mod released;
+mod servers;
 mod shutdown;
 mod traces;
