@@ -33,6 +33,24 @@ impl Sandbox {
         self.produced(task, place, expected)
     }
 
+    /// Writes a task that should end as a dead letter, because it ends whoever works on it.
+    ///
+    /// # Panics
+    /// The broker didn't acknowledge it.
+    pub async fn produce_expecting_quarantine(&self, url: &str) -> u64 {
+        let task = self.next_task(url);
+        let payload = serde_json::to_vec(&task).unwrap_or_else(|error| panic!("write a task: {error}"));
+        let expected = Expected::DeadLetter {
+            code: "quarantined".to_owned(),
+            payload: Some(payload),
+            key: Some(task.correlation_id.to_string().into_bytes()),
+            headers: Headers::new(),
+            correlation_id: Some(task.correlation_id),
+        };
+        let place = self.kafka.produce_task(&task, &Headers::new()).await;
+        self.produced(task, place, expected)
+    }
+
     /// As [`Sandbox::produce_expecting`], to a partition of the caller's choice.
     ///
     /// # Panics

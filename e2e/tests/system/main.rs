@@ -14,6 +14,7 @@ mod limits;
 mod network;
 mod offsets;
 mod page;
+mod quarantine;
 mod recreated;
 mod released;
 mod servers;

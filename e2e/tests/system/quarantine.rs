@@ -1,0 +1,52 @@
+//! A picture that takes all memory there is, in containers that have only so much.
+
+use e2e::downloader::Downloader;
+use e2e::expect::{PATIENCE, eventually};
+use e2e::fixtures;
+use e2e::ledger::Verdict;
+use e2e::sandbox::Sandbox;
+
+/// An owner that finds this many unclean ends works carefully, in children.
+const DEATHS_MAX: usize = 2;
+
+/// Claim: a picture for which the kernel kills whoever decodes it is put aside at the price of two processes. Fault: with the image
+/// for tests, one that allocates until it is killed, among honest ones; a supervisor starts another container each time.
+/// Verdict: the kernel killed for want of memory; the record is in the dead letters as quarantined, with an `Error`; everything
+/// else is `Ok`, what came meanwhile included.
+#[tokio::test]
+async fn a_picture_that_takes_all_memory_is_condemned() {
+    let sandbox = Sandbox::start("all_memory").await;
+    let start = || sandbox.downloader().with_failpoints().memory_mib(192).start();
+    produce(&sandbox, "before", 8).await;
+    let deadly = [&fixtures::image_bytes("grey.jpg").unwrap()[..], b"failpoint:allocate"].concat();
+    let url = sandbox.origin().serve("/deadly.jpg", deadly);
+    sandbox.produce_expecting_quarantine(url.as_str()).await;
+    produce(&sandbox, "behind", 8).await;
+
+    let mut lives: Vec<Downloader> = vec![start().await];
+    let mut later = 0;
+    eventually("every record is finished", 4 * PATIENCE, async || {
+        let last = lives.last().expect("invariant: one was started");
+        if let Some(code) = last.container().exit_code().await {
+            assert!(last.container().ran_out_of_memory().await, "exit code {code}\n{}", last.logs().await);
+            lives.push(start().await);
+            produce(&sandbox, &format!("later{later}"), 4).await;
+            later += 1;
+        }
+        sandbox.ledger().settled()
+    })
+    .await;
+    let deaths = lives.len() - 1;
+    assert!((1..=DEATHS_MAX).contains(&deaths), "{deaths} deaths");
+    sandbox.committed().await;
+    let verdict = sandbox.verdict(Verdict::rerun_bound(256, deaths)).await;
+    verdict.assert_green();
+    assert_eq!(verdict.errors.get("quarantined"), Some(&1), "{verdict}");
+    assert_eq!(verdict.ok, 16 + 4 * deaths, "{verdict}");
+    assert_eq!(lives.last().expect("invariant: one was started").terminate().await, 0);
+}
+
+async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
+    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
+    sandbox.produce(&urls).await;
+}
