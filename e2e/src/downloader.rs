@@ -132,6 +132,9 @@ impl<'a> Builder<'a> {
             ..Spec::default()
         };
         let container = self.sandbox.start_container(spec).await;
+        if let Some(proxy) = &store_proxy {
+            proxy.notes_in(self.sandbox.faults(), container.name());
+        }
         let link = if self.by_link { Some(self.sandbox.link_of(&container).await) } else { None };
         Downloader { container, link, store_proxy }
     }

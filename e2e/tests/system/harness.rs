@@ -71,8 +71,8 @@ async fn only_what_dead_runs_left_is_swept() {
 }
 
 /// Claim: a failed test shows what it knows, and a run leaves nothing behind, not even when its process is killed. Fault: a
-/// test in a process of its own, which fails, and whose process is killed at its end. Verdict: the files of its evidence;
-/// and no container and no network of its run is left.
+/// test in a process of its own, which fails, and whose process is killed at its end. Verdict: the files of its evidence, and
+/// what its timeline shows; and no container and no network of its run is left.
 #[tokio::test]
 async fn a_failed_and_killed_run_leaves_evidence_and_nothing_else() {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -93,11 +93,25 @@ async fn a_failed_and_killed_run_leaves_evidence_and_nothing_else() {
     assert!(read("ledger.txt").contains("lost      1: 1"), "the verdict");
     assert!(read("origin.txt").contains("1 /held.jpg"), "the request");
     assert!(read("offsets.txt").contains("high: 1"), "the offsets");
-    for part in ["downloader-1.log", "kafka.log", "store.log"] {
+    assert!(read("schedule.txt").lines().any(|line| line.ends_with("lasts  origin: /held.jpg is held")), "the fault");
+    let claims = read("commits.txt").lines().filter(|line| line.contains(" open ")).count();
+    assert!(claims > 0, "the commits with which a partition was claimed");
+    let page = read("timeline.html");
+    let data = page.split_once("id=\"data\">").and_then(|(_, rest)| rest.split_once("</script>")).expect("data").0;
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let (task, process) = (&data["tasks"][0], &data["processes"][0]);
+    assert_eq!((&data["failed"], &task["marks"][0]["kind"]), (&true.into(), &"lost".into()), "{data}");
+    assert_eq!((&process["name"], &data["faults"][0]["path"]), (&"downloader-1".into(), &"/held.jpg".into()), "{data}");
+    assert_eq!(data["partitions"][0]["commits"][0]["writer"], 0, "a commit and the log name one run id: {data}");
+    assert!(task["requests"][0].is_number() && process["from"].is_number() && process["to"].is_null(), "{data}");
+    let log_of = |part: &str| {
         let logs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         let log = logs.iter().find(|path| path.to_string_lossy().ends_with(part));
-        let log = log.unwrap_or_else(|| panic!("no {part} in {logs:?}"));
-        assert!(std::fs::metadata(log).unwrap().len() > 0, "{part} is empty");
+        std::fs::read_to_string(log.unwrap_or_else(|| panic!("no {part} in {logs:?}"))).unwrap()
+    };
+    assert!(log_of("downloader-1.log").contains("downloader starts"), "from the start");
+    for part in ["kafka.log", "store.log"] {
+        assert!(!log_of(part).is_empty(), "{part} is empty");
     }
     eventually("nothing of the run is left", PATIENCE, async || {
         let owner = owner.clone();
