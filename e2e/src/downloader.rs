@@ -176,10 +176,10 @@ impl Downloader {
         self.container.kill().await;
         // What it had sent and a fault still holds dies with it.
         if let Some(link) = &self.link {
-            link.reset();
+            link.end_connections();
         }
         if let Some(proxy) = &self.store_proxy {
-            proxy.reset();
+            proxy.end_connections();
         }
     }
 

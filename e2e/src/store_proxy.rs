@@ -146,6 +146,11 @@ impl StoreProxy {
     /// Ends every connection: what is held on its way to the store never gets there.
     pub fn reset(&self) {
         self.0.shared.notes.moment("connections to the store reset");
+        self.end_connections();
+    }
+
+    /// The same where that is no fault of its own: its downloader is dead.
+    pub(crate) fn end_connections(&self) {
         self.0.shared.resets.send_modify(|resets| *resets += 1);
     }
 

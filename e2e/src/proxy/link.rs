@@ -112,6 +112,11 @@ impl Link {
     /// Resets every connection. What was on the way, held or swallowed, is gone; new connections are welcome.
     pub fn reset(&self) {
         self.0.notes.moment("connections to Kafka reset");
+        self.end_connections();
+    }
+
+    /// The same where that is no fault of its own: its container is dead.
+    pub(crate) fn end_connections(&self) {
         self.0.flow.send_modify(|flow| flow.resets += 1);
     }
 

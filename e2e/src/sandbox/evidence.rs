@@ -50,24 +50,34 @@ pub(super) fn write(sandbox: &Sandbox, containers: &[Container]) {
         eprintln!("e2e: no evidence, {} can't be made: {error}", folder.display());
         return;
     }
+    // Of this thread; the others that help do not know.
+    let failed = std::thread::panicking();
     let write = |name: String, text: String| {
         if let Err(error) = fs::write(folder.join(&name), text) {
             eprintln!("e2e: {name} of the evidence can't be written: {error}");
         }
     };
-    let mut processes = Vec::new();
-    for container in containers {
-        let log = container.logs_blocking();
-        processes.push(process(sandbox, container, &log));
-        write(format!("{}.log", container.name()), log);
-    }
-    for container in [&sandbox.stack.broker.container, &sandbox.stack.store.container] {
-        write(format!("{}.log", container.name()), container.logs_blocking());
-    }
-    let (offsets, bucket) = read_back(sandbox);
-    write("offsets.txt".to_owned(), offsets);
-    write("bucket.txt".to_owned(), bucket);
-    write("topics.txt".to_owned(), or_why(topics(&sandbox.kafka)));
+    // At once: other scenarios of the same test may have to wait for the end of this.
+    let processes = std::thread::scope(|scope| {
+        let (write, shared) = (&write, [&sandbox.stack.broker.container, &sandbox.stack.store.container]);
+        for container in shared {
+            scope.spawn(move || write(format!("{}.log", container.name()), container.logs_blocking()));
+        }
+        scope.spawn(|| write("topics.txt".to_owned(), or_why(topics(&sandbox.kafka))));
+        scope.spawn(|| {
+            let (offsets, bucket) = read_back(sandbox, failed);
+            write("offsets.txt".to_owned(), offsets);
+            write("bucket.txt".to_owned(), bucket);
+        });
+        let process = |container: &Container| {
+            let log = container.logs_blocking();
+            let process = process(sandbox, container, &log);
+            write(format!("{}.log", container.name()), log);
+            process
+        };
+        let processes: Vec<_> = containers.iter().map(|container| scope.spawn(move || process(container))).collect();
+        processes.into_iter().filter_map(|process| process.join().ok()).collect::<Vec<_>>()
+    });
     write("spans.txt".to_owned(), sandbox.traces.all().iter().map(|trace| format!("{trace}\n")).collect());
     write("origin.txt".to_owned(), requests(sandbox));
     let verdict = sandbox.ledger.verdict(None);
@@ -78,7 +88,7 @@ pub(super) fn write(sandbox: &Sandbox, containers: &[Container]) {
     write("commits.txt".to_owned(), commits(&sandbox.ledger.commits(), first_ms));
     let recorded = Recorded {
         name: &sandbox.name,
-        failed: std::thread::panicking(),
+        failed,
         ledger: &sandbox.ledger,
         verdict: &verdict,
         spans: &sandbox.traces.spans(),
@@ -168,13 +178,15 @@ fn requests(sandbox: &Sandbox) -> String {
 }
 
 /// On a runtime and with clients of its own: the test's may be what has failed.
-fn read_back(sandbox: &Sandbox) -> (String, String) {
+fn read_back(sandbox: &Sandbox, failed: bool) -> (String, String) {
     let read = async {
         let bucket = async {
             let bucket = Bucket::open(&sandbox.bucket_place)?;
             // A test that failed early has not read what the verdict needs.
-            let objects = tokio::time::timeout(READ_BACK_PATIENCE, sandbox.ledger.read_objects(&bucket));
-            objects.await.context("read the objects back")??;
+            if failed {
+                let objects = tokio::time::timeout(READ_BACK_PATIENCE, sandbox.ledger.read_objects(&bucket));
+                objects.await.context("read the objects back")??;
+            }
             let listed = bucket.list().await?;
             anyhow::Ok(listed.iter().map(|(key, bytes)| format!("{bytes:>10} {key}\n")).collect())
         };
@@ -196,6 +208,8 @@ fn topics(kafka: &Kafka) -> anyhow::Result<String> {
         .set("group.id", "e2e.evidence")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        // Nobody writes any more.
+        .set("fetch.wait.max.ms", "20")
         .create()?;
     let names = kafka.names();
     let mut list = TopicPartitionList::new();

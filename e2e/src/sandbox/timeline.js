@@ -5,7 +5,7 @@ const LABELS = 300, ROW = 20, COMMITS = 27, AXIS = 22, RIGHT = 14;
 const STAGES = {
   waiting: ["waiting", "In Kafka, or with a process that has not begun with it."],
   run: ["a process's work", "Frame: all that one process did about the task, from its start to the acknowledged outcome."],
-  cut: ["cut short", "Dashed frame: work of a process that died and could not report it."],
+  cut: ["cut short", "Dashed frame: work that its process could not report: it died, or the run ended first."],
   fetch: ["fetch", "The GET of the picture."],
   thumbnail: ["thumbnail", "Decoding and scaling."],
   get_original: ["get original", "An original that was stored before is read back."],
@@ -25,6 +25,12 @@ const shade = (process) => (process == null ? 1 : SHADES[process % SHADES.length
 const whoIs = (process) => (process == null ? "unknown" : data.processes[process].name);
 const s = (ms) => (ms / 1000).toFixed(3) + " s";
 const lasted = (ms) => (ms < 1000 ? (Math.round(ms * 10) / 10) + " ms" : (ms / 1000).toFixed(2) + " s");
+
+// What a test does to a process matters until that has ended.
+for (const p of data.processes) {
+  for (const f of faultsOf(p)) if (p.to != null && f.from < p.to && !f.moment) f.to = Math.min(f.to ?? p.to, p.to);
+}
+function faultsOf(p) { return data.faults.filter((f) => f.what.startsWith(p.name + ": ")); }
 
 // The lanes, from top to bottom.
 const lanes = [];
@@ -148,7 +154,7 @@ function drawProcess(g, lane, y) {
   if (p.run) node(g, "text", { x: LABELS - 6, y: y + 14, class: "soft", "text-anchor": "end" }, "run " + p.run.slice(0, 8));
   const about = aboutProcess(p);
   bar(g, from, to, y + 6, 9, { class: "life", "fill-opacity": shade(lane.index) }, about);
-  for (const f of data.faults.filter((f) => f.what.startsWith(p.name + ": "))) {
+  for (const f of faultsOf(p)) {
     const what = f.what.slice(p.name.length + 2);
     if (f.moment && inView(f.from)) node(g, "polygon", { points: diamond(x(f.from), y + 10, 6), class: "fault" }, null, aboutFault(f));
     else if (!f.moment && bar(g, f.from, f.to ?? last, y + 4, 13, { class: "fault", "fill-opacity": 0.75 }, aboutFault(f)) && x(f.to ?? last) - x(f.from) > textWidth(what)) node(g, "text", { x: clampX(x(f.from)) + 4, y: y + 14, class: "on" }, what);
@@ -165,7 +171,7 @@ function aboutProcess(p) {
 function drawCommits(g, lane, y) {
   const { partition, commits } = lane.partition, lies = commits.filter((c) => c.lie).length;
   node(g, "text", { x: 18, y: y + 17, class: lies ? "lied" : "" }, `partition ${partition}`);
-  node(g, "text", { x: LABELS - 6, y: y + 17, class: "soft", "text-anchor": "end" }, `${commits.length} commits${lies ? `, ${lies} UNTRUE` : ""}`);
+  node(g, "text", { x: LABELS - 6, y: y + 17, class: "soft", "text-anchor": "end" }, `${commits.length} commit${commits.length === 1 ? "" : "s"}${lies ? `, ${lies} UNTRUE` : ""}`);
   for (const [from, to, writer] of owners(commits)) {
     const about = `partition ${partition} is ${whoIs(writer)}'s, by what it commits\n${s(from)} to ${s(to)}`;
     const own = bar(g, from, to, y + 16, 9, { class: "own", "fill-opacity": shade(writer) }, about);
@@ -204,12 +210,12 @@ function drawTask(g, lane, y) {
   node(g, "text", { x: at, y: y + 14, class: "strong" }, t.subject);
   at = Math.max(56, at + textWidth(t.subject));
   for (const mark of t.marks) {
-    const text = MARKS[mark.kind], wide = text.length * 6.6 + 8;
+    const text = MARKS[mark.kind], wide = text.length * (text === text.toUpperCase() ? 7.8 : 7.2) + 8;
     node(g, "rect", { x: at, y: y + 3, width: wide, height: 14, rx: 3, class: SEVERE.includes(mark.kind) ? "mark-bad" : "mark-warn" }, null, `${text}: ${mark.why}`);
     node(g, "text", { x: at + 4, y: y + 14, class: "on" }, text, `${text}: ${mark.why}`);
     at += wide + 5;
   }
-  const path = t.url ? pathOf(t.url) : "not a task", place = t.place ?? "", fits = Math.floor((LABELS - at - textWidth(place)) / 5.9);
+  const path = t.url ? pathOf(t.url) : "not a task", place = t.place ?? "", fits = Math.floor((LABELS - at - textWidth(place) - 6) / 6.2);
   if (fits > 3) node(g, "text", { x: at, y: y + 14 }, path.length > fits ? path.slice(0, fits - 1) + "…" : path, `${t.url ?? "not a task"}\npartition@offset ${place}`);
   node(g, "text", { x: LABELS - 6, y: y + 14, class: "soft", "text-anchor": "end" }, place);
   for (const f of data.faults) if (f.path && t.url && pathOf(t.url).split("?")[0] === f.path) bar(g, f.from, f.to ?? last, y + 1, ROW - 2, { class: "fault", "fill-opacity": 0.16 }, aboutFault(f));
@@ -231,7 +237,7 @@ function drawTask(g, lane, y) {
 
 /** All about a row, in words. */
 function aboutLane(lane) {
-  if (lane.kind === "process") return [aboutProcess(lane.process), ...data.faults.filter((f) => f.what.startsWith(lane.process.name + ": ")).map(aboutFault)].join("\n");
+  if (lane.kind === "process") return [aboutProcess(lane.process), ...faultsOf(lane.process).map(aboutFault)].join("\n");
   if (lane.kind === "commits") return `Partition ${lane.partition.partition}\n` + lane.partition.commits.map((c) => aboutCommit(c).replaceAll("\n", "; ")).join("\n");
   const t = lane.task, lines = [`Task ${t.subject} at ${t.place ?? "an unknown place"}: ${t.url ?? "not a task"}`];
   for (const mark of t.marks) lines.push(`${MARKS[mark.kind]}: ${mark.why}`);
@@ -292,8 +298,10 @@ function draw() {
 document.title = `${data.name}: timeline`;
 $("name").textContent = data.name;
 $("zero").textContent = `0 s is ${new Date(data.first_ms).toISOString().replace("T", " ").replace("Z", " UTC")}`;
-$("headline").textContent = [data.failed ? "The test failed" : "The test passed", data.green ? "the ledger is green." : "the ledger is RED."].join(data.failed === data.green ? "; " : ", and ");
-$("headline").className = data.green && !data.failed ? "good" : "bad";
+const test = data.failed ? "The test failed" : "The test passed";
+const ledger = data.green == null ? ". It does not use the ledger." : data.green ? "the ledger is green." : "the ledger is RED.";
+$("headline").textContent = test + (data.green == null ? "" : data.failed === data.green ? "; " : ", and ") + ledger;
+$("headline").className = data.green === false || data.failed ? "bad" : "good";
 for (const sentence of data.words) $("words").appendChild(document.createElement("li")).textContent = sentence;
 $("thinned").textContent = data.thinned.join(" ");
 $("ledger").textContent = data.ledger;

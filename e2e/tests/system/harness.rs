@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::process::Command;
+use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -9,7 +10,9 @@ use e2e::containers::engine::{docker, on_engine};
 use e2e::containers::images::{check, source_hash};
 use e2e::containers::run::{self, Owner};
 use e2e::expect::{PATIENCE, eventually};
+use e2e::kafka::Api;
 use e2e::sandbox::{Sandbox, evidence_folder};
+use e2e::store_proxy::StoreFault;
 
 /// Claim: an image that was not built from the working tree is refused. Fault: the check expects another hash than the
 /// image carries. Verdict: one line that names the image and the remedy; and the right hash passes.
@@ -68,6 +71,48 @@ async fn only_what_dead_runs_left_is_swept() {
     })
     .await;
     assert_eq!(left, ["swept-alive", "swept-kept"]);
+}
+
+/// Claim: what a test does to the system stands in its book of faults without its help. Fault: a downloader is stopped and goes
+/// on, is cut off and is let back, its store misbehaves and is mended, and it is killed; another is terminated. Verdict: the
+/// book, in this order, with nothing open.
+#[tokio::test]
+async fn what_a_test_does_is_noted() {
+    let sandbox = Sandbox::start("noted_faults").await;
+    let victim = sandbox.downloader().by_link().by_store_proxy().start().await;
+    let other = sandbox.start_downloader().await;
+    victim.wait_ready().await;
+    other.wait_ready().await;
+    victim.pause().await;
+    victim.resume().await;
+    victim.link().delay(Duration::from_millis(1));
+    victim.link().cut();
+    victim.link().restore();
+    victim.store_proxy().break_by(StoreFault::Silent);
+    victim.store_proxy().heal();
+    drop(victim.link().hold_requests(Api::JoinGroup));
+    drop(sandbox.failpoints().hold("nowhere"));
+    victim.kill().await;
+    assert_eq!(other.terminate().await, 0);
+    let entries = sandbox.faults().entries();
+    let what: Vec<(String, bool)> = entries
+        .iter()
+        .map(|entry| {
+            (entry.what.split_once("-downloader-").map_or(&*entry.what, |(_, rest)| rest).to_owned(), entry.is_moment())
+        })
+        .collect();
+    let expected = [
+        ("1: SIGSTOP, until SIGCONT", false),
+        ("1: every frame to and from Kafka 1ms later", false),
+        ("1: cut off from Kafka", false),
+        ("1: the store misbehaves, Silent", false),
+        ("1: JoinGroup requests held", false),
+        ("failpoints: hold at nowhere", false),
+        ("1: SIGKILL", true),
+        ("2: SIGTERM, until it ended", false),
+    ];
+    assert_eq!(what, expected.map(|(what, moment)| (what.to_owned(), moment)));
+    assert!(entries.iter().all(|entry| entry.ended_ms.is_some()), "{entries:?}");
 }
 
 /// Claim: a failed test shows what it knows, and a run leaves nothing behind, not even when its process is killed. Fault: a

@@ -14,7 +14,7 @@ pub(super) const TASKS_MAX: usize = 400;
 /// Commits of one partition that a page shows.
 const COMMITS_MAX: usize = 400;
 /// Partitions whose commits a page shows.
-const PARTITIONS_MAX: usize = 16;
+const PARTITIONS_MAX: usize = 8;
 /// Faults that a page shows.
 const FAULTS_MAX: usize = 60;
 
@@ -44,7 +44,8 @@ pub(super) struct Page {
     /// When this was written.
     until: f64,
     failed: bool,
-    green: bool,
+    /// None: the test wrote nothing to the ledger, which knows nothing to say then.
+    pub(super) green: Option<bool>,
     pub(super) words: Vec<String>,
     ledger: String,
     /// What was left out, and by which rule.
@@ -154,7 +155,9 @@ fn end_of(process: &Process) -> String {
 pub(super) fn page(recorded: &Recorded<'_>) -> Page {
     let entries = recorded.ledger.entries();
     let produced = entries.iter().filter_map(|entry| recorded.ledger.produced_ms(entry.subject));
-    let first_ms = produced.min().unwrap_or(recorded.now_ms);
+    // A test without a ledger has others write its tasks.
+    let first_span = recorded.spans.first().and_then(|span| i64::try_from(span.start_ns / 1_000_000).ok());
+    let first_ms = produced.min().or(first_span).unwrap_or(recorded.now_ms);
     let clock = Clock { first_ms };
     let mut names = Names::of(recorded.processes, clock);
     let mut thinned = Vec::new();
@@ -166,8 +169,8 @@ pub(super) fn page(recorded: &Recorded<'_>) -> Page {
         first_ms,
         until: clock.ms(recorded.now_ms),
         failed: recorded.failed,
-        green: recorded.verdict.is_green(),
-        words: words(recorded.verdict),
+        green: (!entries.is_empty()).then(|| recorded.verdict.is_green()),
+        words: if entries.is_empty() { Vec::new() } else { words(recorded.verdict) },
         ledger: recorded.verdict.to_string(),
         faults: faults(recorded, clock, &mut thinned),
         processes: names.shown,
@@ -195,7 +198,7 @@ fn thin_rows(rows: &mut Vec<Row>, thinned: &mut Vec<String>) {
     });
     rows.truncate(TASKS_MAX);
     thinned.push(format!(
-        "{} of {all} tasks are shown: {kept} of the {marked} that something is said of, and of the others every {step}th.",
+        "{} of {all} tasks are shown: {kept} of the {marked} that something is said of, and of the others one in {step}.",
         rows.len()
     ));
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use downloader::task::{Outcome, Res};
+use downloader::task::{Outcome, Res, Task};
 use serde::Serialize;
 
 use super::Recorded;
-use super::page::{Clock, Names};
+use super::page::{Clock, Names, Shown};
 use crate::kafka::header;
-use crate::ledger::{Entry, Place, Subject, Verdict};
+use crate::ledger::{Entry, Expected, Place, Subject, Verdict};
 use crate::traces::Span;
 
 /// Bars of one row. Who needs more retries than that shows nothing new by them.
@@ -59,7 +59,7 @@ pub(super) enum Stage {
     Waiting,
     /// All that a process did about it.
     Run,
-    /// The same of one that died and could not report it: until its death.
+    /// The same of one that died, or had not ended, before it could report it.
     Cut,
     Fetch,
     Thumbnail,
@@ -71,13 +71,21 @@ pub(super) enum Stage {
     Management,
 }
 
+impl Bar {
+    /// Whether it shows what was asked of the origin then. The origin's clock has milliseconds.
+    fn covers(&self, asked: f64) -> bool {
+        matches!(self.0, Stage::Run | Stage::Cut) && self.2 - 5.0 <= asked && asked <= self.3 + 5.0
+    }
+}
+
 /// An outcome or a dead letter: when the broker had it, index of the process, and what it says.
 #[derive(Debug, Serialize)]
 pub(super) struct End(pub(super) Option<f64>, pub(super) Option<usize>, pub(super) String);
 
 /// Every row.
 pub(super) fn rows(recorded: &Recorded<'_>, clock: Clock, names: &mut Names) -> Vec<Row> {
-    let entries = recorded.ledger.entries();
+    let mut entries = recorded.ledger.entries();
+    entries.extend(of_others(recorded, &entries));
     let mut spans_of = Attributed::of(recorded, &entries);
     let row = |entry: &Entry| row(recorded, clock, names, entry, &spans_of.take(entry.subject));
     let mut rows: Vec<Row> = entries.iter().map(row).collect();
@@ -89,9 +97,32 @@ pub(super) fn rows(recorded: &Recorded<'_>, clock: Clock, names: &mut Names) -> 
     rows
 }
 
+/// Tasks that somebody else wrote, as management does, and that only spans tell of.
+fn of_others(recorded: &Recorded<'_>, known: &[Entry]) -> Vec<Entry> {
+    let known: BTreeSet<Subject> = known.iter().map(|entry| entry.subject).collect();
+    let mut others: BTreeMap<Subject, Entry> = BTreeMap::new();
+    for span in recorded.spans.iter().filter(|span| stage(span) == Stage::Run) {
+        let number = |name: &str| span.attributes.get(name).and_then(|text| text.parse::<i64>().ok());
+        let id = number("messaging.message.conversation_id").and_then(|id| u64::try_from(id).ok());
+        let Some(id) = id.filter(|id| !known.contains(&Subject::Task(*id))) else { continue };
+        let partition = number("messaging.destination.partition.id").and_then(|number| i32::try_from(number).ok());
+        let place = partition.zip(number("messaging.kafka.offset"));
+        let place = place.map(|(partition, offset)| Place { partition, offset });
+        let fetched = recorded.spans.iter().find(|other| other.trace_id == span.trace_id && other.name == "GET");
+        let url = fetched.and_then(|fetch| fetch.attributes.get("url.full")).cloned().unwrap_or_default();
+        let (target_path, target_thumbnail_path) = (String::new(), String::new());
+        let task = Task { correlation_id: id, url, target_path, target_thumbnail_path };
+        let entry = Entry { subject: Subject::Task(id), place, task: Some(task), expected: Expected::Any };
+        others.insert(entry.subject, entry);
+    }
+    others.into_values().collect()
+}
+
 fn row(recorded: &Recorded<'_>, clock: Clock, names: &mut Names, entry: &Entry, spans: &[&Span]) -> Row {
     let ledger = recorded.ledger;
-    let produced = ledger.produced_ms(entry.subject).map(|at| clock.ms(at));
+    let sent = spans.iter().find(|span| stage(span) == Stage::Management && span.name.starts_with("send "));
+    let sent = sent.map(|span| clock.ns(span.end_ns));
+    let produced = ledger.produced_ms(entry.subject).map(|at| clock.ms(at)).or(sent);
     let ends = ends(recorded, clock, names, entry);
     let path = entry.task.as_ref().and_then(|task| url::Url::parse(&task.url).ok());
     let requests = path.and_then(|url| recorded.requests.get(url.path())).map(Vec::as_slice).unwrap_or_default();
@@ -99,14 +130,20 @@ fn row(recorded: &Recorded<'_>, clock: Clock, names: &mut Names, entry: &Entry, 
 
     let mut bars: Vec<Bar> = spans.iter().map(|span| bar(span, clock, names)).collect();
     bars.extend(cut_short(spans, clock, names));
-    bars.sort_by(|a, b| a.2.total_cmp(&b.2).then(b.3.total_cmp(&a.3)));
+    let unreported = requests.iter().filter(|asked| !bars.iter().any(|bar| bar.covers(**asked)));
+    let unreported: Vec<Bar> =
+        unreported.filter_map(|asked| unreported_since(*asked, recorded, clock, names)).collect();
+    bars.extend(unreported);
     let begun = bars.iter().filter(|bar| bar.0 != Stage::Management).map(|bar| bar.2);
     let begun = begun.chain(requests.first().copied()).reduce(f64::min);
     let ended = ends.iter().filter_map(|end| end.0).reduce(f64::min);
     let until = begun.or(ended).unwrap_or_else(|| clock.ms(recorded.now_ms));
     if let Some(produced) = produced.filter(|produced| *produced < until) {
-        bars.insert(0, Bar(Stage::Waiting, None, produced, until, String::new()));
+        bars.push(Bar(Stage::Waiting, None, produced, until, String::new()));
     }
+    bars.extend(waiting_again(&bars, ended, clock.ms(recorded.now_ms)));
+    // What holds others comes before them.
+    bars.sort_by(|a, b| a.2.total_cmp(&b.2).then(b.3.total_cmp(&a.3)));
     bars.truncate(BARS_MAX);
     Row {
         subject: entry.subject.to_string(),
@@ -147,6 +184,23 @@ fn stage(span: &Span) -> Stage {
     }
 }
 
+/// What was begun and not finished waits for the next who begins with it.
+fn waiting_again(bars: &[Bar], ended: Option<f64>, now: f64) -> Vec<Bar> {
+    let frames = bars.iter().filter(|bar| matches!(bar.0, Stage::Run | Stage::Cut));
+    let mut frames: Vec<(f64, f64)> = frames.map(|bar| (bar.2, bar.3)).collect();
+    frames.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // An outcome is in Kafka a little before the process knows.
+    let until = ended.unwrap_or(now);
+    let (mut waits, mut free) = (Vec::new(), f64::INFINITY);
+    for begins in frames.iter().copied().chain([(until, until)]) {
+        if free < begins.0.min(until) {
+            waits.push(Bar(Stage::Waiting, None, free, begins.0.min(until), "again: it was not finished".to_owned()));
+        }
+        free = if free.is_finite() { free.max(begins.1) } else { begins.1 };
+    }
+    waits
+}
+
 /// What is said of a process that has ended and never reported the whole of its work.
 fn cut_short(spans: &[&Span], clock: Clock, names: &mut Names) -> Vec<Bar> {
     let known: BTreeSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
@@ -161,6 +215,21 @@ fn cut_short(spans: &[&Span], clock: Clock, names: &mut Names) -> Vec<Bar> {
         (to > from).then(|| Bar(Stage::Cut, Some(process), from, to, "it died before it had reported this".to_owned()))
     };
     begun.into_values().filter_map(died).collect()
+}
+
+/// A request for the picture that no span tells of: of the process that lived alone then, until it died or the run ended. Of
+/// several nobody knows which.
+fn unreported_since(asked: f64, recorded: &Recorded<'_>, clock: Clock, names: &Names) -> Option<Bar> {
+    let alive = |shown: &Shown| {
+        shown.run.is_some() && shown.from.is_some_and(|from| from <= asked) && shown.to.is_none_or(|to| asked <= to)
+    };
+    let mut living = names.shown.iter().enumerate().filter(|(_, shown)| alive(shown));
+    let (process, shown) = living.next().filter(|_| living.next().is_none())?;
+    let (to, note) = match shown.to {
+        Some(to) => (to, "it died before it had reported this"),
+        None => (clock.ms(recorded.now_ms), "not reported by the end"),
+    };
+    Some(Bar(Stage::Cut, Some(process), asked, to, note.to_owned()))
 }
 
 fn ends(recorded: &Recorded<'_>, clock: Clock, names: &mut Names, entry: &Entry) -> Vec<End> {

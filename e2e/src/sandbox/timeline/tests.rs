@@ -139,6 +139,44 @@ fn work_of_a_process_that_died_ends_with_it() {
     let page = run.page();
     let cut = page.tasks[0].bars.iter().find(|bar| bar.0 == Stage::Cut).expect("a frame of its own");
     assert_eq!((cut.1, cut.3 - cut.2), (Some(0), 60.0));
+    let waits: Vec<_> =
+        page.tasks[0].bars.iter().filter(|bar| bar.0 == Stage::Waiting).map(|bar| (bar.2, bar.3)).collect();
+    assert_eq!((waits.len(), waits[1].0), (2, cut.3), "it waits until it is begun, and again: {waits:?}");
+}
+
+#[test]
+fn a_request_that_no_span_tells_of_is_the_work_of_who_lived_alone() {
+    let mut run = run(2);
+    run.span(("p", None), "process t.urls_new", (ID, "1"), (100, 200));
+    run.requests =
+        [("/n/0/grey.jpg".to_owned(), vec![run.start_ms + 30]), ("/n/1/grey.jpg".to_owned(), vec![run.start_ms + 103])]
+            .into();
+    let cut = |page: &Page, row: usize| {
+        page.tasks[row].bars.iter().filter(|bar| bar.0 == Stage::Cut).cloned().collect::<Vec<_>>()
+    };
+    let page = run.page();
+    assert_eq!((page.tasks[0].subject.as_str(), cut(&page, 1).len()), ("0", 0), "the other is reported");
+    assert!((cut(&page, 0)[0].3 - 1000.0).abs() < 20.0, "not reported by the end: {:?}", cut(&page, 0));
+    run.died_ms = Some(run.start_ms + 70);
+    assert_eq!(cut(&run.page(), 0)[0].3 - cut(&run.page(), 0)[0].2, 40.0, "until it died");
+    run.died_ms = Some(run.start_ms + 20);
+    assert!(cut(&run.page(), 0).is_empty(), "nobody lived");
+}
+
+#[test]
+fn a_task_that_management_wrote_has_a_row_of_its_own_and_no_verdict() {
+    let mut run = run(0);
+    run.span(("p", None), "process t.urls_new", (ID, "7"), (100, 200));
+    run.span(("g", Some("p")), "GET", ("url.full", "http://127.0.0.1:1/cat.jpg"), (105, 150));
+    run.span(("m", Some("p")), "send t.urls_new", ("", ""), (20, 30));
+    run.spans.last_mut().unwrap().service = "management".to_owned();
+    run.spans.rotate_right(1);
+    run.finish(7, 199);
+    let page = run.page();
+    let stages: Vec<Stage> = page.tasks[0].bars.iter().map(|bar| bar.0).collect();
+    assert_eq!(page.tasks[0].subject, "7");
+    assert_eq!(stages, [Stage::Management, Stage::Waiting, Stage::Run, Stage::Fetch], "waiting since it was sent");
+    assert_eq!((page.green, page.words.len()), (None, 0));
 }
 
 #[test]
