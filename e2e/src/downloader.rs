@@ -132,6 +132,9 @@ impl<'a> Builder<'a> {
             ..Spec::default()
         };
         let container = self.sandbox.start_container(spec).await;
+        if let Some(proxy) = &store_proxy {
+            proxy.notes_in(self.sandbox.faults(), container.name());
+        }
         let link = if self.by_link { Some(self.sandbox.link_of(&container).await) } else { None };
         Downloader { container, link, store_proxy }
     }
@@ -173,10 +176,10 @@ impl Downloader {
         self.container.kill().await;
         // What it had sent and a fault still holds dies with it.
         if let Some(link) = &self.link {
-            link.reset();
+            link.end_connections();
         }
         if let Some(proxy) = &self.store_proxy {
-            proxy.reset();
+            proxy.end_connections();
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::fault_book::{Faults, Notes};
 use crate::gate::{Barrier, Gate};
 
 /// The gate; it ends when dropped, and whoever stands there goes on.
@@ -20,6 +21,7 @@ use crate::gate::{Barrier, Gate};
 pub struct Failpoints {
     address: SocketAddr,
     held: Held,
+    notes: Notes,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -35,7 +37,12 @@ impl Failpoints {
         let address = listener.local_addr().context("ask for the address of the gate of failpoints")?;
         let held = Held::default();
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, held.clone())));
-        Ok(Failpoints { address, held, _accepting: accepting })
+        Ok(Failpoints { address, held, notes: Notes::default(), _accepting: accepting })
+    }
+
+    /// What is held here is noted there.
+    pub(crate) fn notes_in(&self, faults: &Faults) {
+        self.notes.go_to(faults, "failpoints");
     }
 
     /// Where it listens.
@@ -47,7 +54,7 @@ impl Failpoints {
     pub fn hold(&self, place: &str) -> Gate {
         let (gate, barrier) = Gate::new(place);
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(place.to_owned(), barrier);
-        gate
+        gate.noted(self.notes.began(&format!("hold at {place}")))
     }
 }
 

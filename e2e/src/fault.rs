@@ -1,4 +1,4 @@
-//! Faults as values: applied and healed by one interface. One that was applied has been seen to bite, and one that was
+//! Faults as values (what was done to a run is in `fault_book`): applied and healed by one interface. One that was applied has been seen to bite, and one that was
 //! healed has been seen to be gone, or the test ends there: a fault that never was proves nothing.
 
 use std::fmt;

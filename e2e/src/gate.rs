@@ -1,16 +1,18 @@
 //! A gate holds requests until the test opens it, so that a fault lands where the test wants it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::expect::PATIENCE;
+use crate::fault_book::Ongoing;
 
 /// The test's end of a gate. Dropping it opens the gate, so that a failed test leaves nobody waiting.
 #[derive(Debug)]
 pub struct Gate {
     shared: Arc<Shared>,
     path: String,
+    noted: Mutex<Option<Ongoing>>,
 }
 
 #[derive(Debug)]
@@ -26,7 +28,13 @@ pub(crate) struct Barrier(Arc<Shared>);
 impl Gate {
     pub(crate) fn new(path: &str) -> (Gate, Barrier) {
         let shared = Arc::new(Shared { reached: watch::Sender::new(0), open: watch::Sender::new(false) });
-        (Gate { shared: shared.clone(), path: path.to_owned() }, Barrier(shared))
+        (Gate { shared: shared.clone(), path: path.to_owned(), noted: Mutex::default() }, Barrier(shared))
+    }
+
+    /// This lasts until the gate is opened.
+    pub(crate) fn noted(mut self, ongoing: Option<Ongoing>) -> Gate {
+        self.noted = Mutex::new(ongoing);
+        self
     }
 
     /// Waits until a request stands at the gate.
@@ -55,6 +63,7 @@ impl Gate {
 
     /// Lets through who waits, and everybody after.
     pub fn open(&self) {
+        drop(self.noted.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.shared.open.send_replace(true);
     }
 }

@@ -212,6 +212,11 @@ impl Ledger {
         self.book().objects.get(key).cloned().flatten()
     }
 
+    /// When the record was produced, in Unix milliseconds.
+    pub fn produced_ms(&self, subject: Subject) -> Option<i64> {
+        self.book().existed.get(&subject).map(|(produced_ms, _gone)| *produced_ms)
+    }
+
     /// Every commit of the group so far, in the order in which the broker wrote them down.
     pub fn commits(&self) -> Vec<CommitRecord> {
         self.book().commits.clone()

@@ -11,6 +11,7 @@ pub mod bucket;
 pub mod demo;
 pub mod embedded;
 pub mod expect;
+pub mod fault_book;
 pub mod fixtures;
 pub mod gate;
 pub mod kafka;

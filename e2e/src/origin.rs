@@ -23,6 +23,7 @@ pub use crate::gate::Gate;
 pub use fault::{Fault, Held};
 
 use crate::expect::unix_ms;
+use crate::fault_book::{Faults, Notes, Ongoing};
 use crate::fixtures;
 
 /// Longest request header that is read.
@@ -55,6 +56,7 @@ pub struct Request {
 #[derive(Debug, Default)]
 struct Shared {
     book: Mutex<Book>,
+    notes: Notes,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +72,7 @@ struct Book {
 struct Standing {
     fault: Fault,
     left: Option<usize>,
+    noted: Option<Ongoing>,
 }
 
 impl Origin {
@@ -89,6 +92,11 @@ impl Origin {
     pub fn called(mut self, authority: impl Into<String>) -> Origin {
         self.authority = authority.into();
         self
+    }
+
+    /// What a test makes of it is noted there.
+    pub(crate) fn notes_in(&self, faults: &Faults) {
+        self.shared.notes.go_to(faults, "origin");
     }
 
     /// Where it listens.
@@ -120,7 +128,9 @@ impl Origin {
 
     fn hold_at(&self, path: &str, after: Option<usize>) -> (Url, Gate) {
         let (gate, barrier) = Gate::new(path);
-        (self.fault(path, Fault::Hold { after, barrier: Held(barrier) }), gate)
+        let fault = Fault::Hold { after, barrier: Held(barrier) };
+        let gate = gate.noted(self.shared.notes.began_at(&format!("{path} {fault}"), path));
+        (self.fault(path, fault), gate)
     }
 
     /// Answers `path` with an error status.
@@ -165,7 +175,12 @@ impl Origin {
             book.bodies
                 .insert(path.to_owned(), photograph.unwrap_or_else(|| panic!("fixture {PHOTOGRAPH} is missing")));
         }
-        book.faults.insert(path.to_owned(), Standing { fault, left });
+        let noted = match &fault {
+            // Its gate knows when it ends.
+            Fault::Hold { .. } => None,
+            fault => self.shared.notes.began_at(&format!("{path} {fault}"), path),
+        };
+        book.faults.insert(path.to_owned(), Standing { fault, left, noted });
         self.url(path)
     }
 
@@ -233,6 +248,9 @@ impl Book {
             Some(0) => None,
             Some(left) => {
                 *left -= 1;
+                if *left == 0 {
+                    standing.noted = None;
+                }
                 Some(standing.fault.clone())
             }
         }

@@ -64,7 +64,7 @@ impl Proxy {
         let link = match former {
             Some(Known { link, given: false }) => link,
             Some(Known { link: of_the_dead, given: true }) => {
-                of_the_dead.reset();
+                of_the_dead.end_connections();
                 Link::new(peer)
             }
             None => Link::new(peer),
@@ -75,7 +75,7 @@ impl Proxy {
 
     /// The container of this link is gone.
     pub fn forget(&self, link: &Link) {
-        link.reset();
+        link.end_connections();
         self.links.lock().retain(|_, known| !known.link.is(link));
     }
 }

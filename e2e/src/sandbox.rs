@@ -1,11 +1,12 @@
 //! One test's own world on the shared stack: topics, group, bucket, origin, trace receiver, ledger, and the containers
 //! it starts.
 //!
-//! When the test ends the sandbox removes its containers; when it ends by a panic it first writes what it knows to
-//! `target/e2e/NAME/`.
+//! When the test ends the sandbox removes its containers; when it ends by a panic, or with `E2E_KEEP=1`, it first writes what
+//! it knows to `target/e2e/NAME/`.
 
 mod evidence;
 mod produce;
+mod timeline;
 mod topics;
 
 pub use evidence::folder as evidence_folder;
@@ -25,6 +26,7 @@ use crate::containers::{Stack, run};
 use crate::downloader::{Builder, Downloader};
 use crate::expect::{PATIENCE, eventually};
 use crate::failpoints::Failpoints;
+use crate::fault_book::Faults;
 use crate::kafka::{Follower, GroupCommit, Kafka, Names};
 use crate::ledger::{Ledger, Place, Verdict};
 use crate::management::Management;
@@ -53,6 +55,7 @@ pub struct Sandbox {
     failpoints: Failpoints,
     traces: Traces,
     ledger: Ledger,
+    faults: Faults,
     follower: Follower,
     next_id: AtomicU64,
     containers: Mutex<Vec<Container>>,
@@ -107,6 +110,7 @@ impl Sandbox {
 
     /// The container ends with the sandbox.
     fn owning(mut self, container: Container) -> Sandbox {
+        container.notes_in(&self.faults);
         self.containers.get_mut().unwrap_or_else(PoisonError::into_inner).push(container);
         self
     }
@@ -124,12 +128,16 @@ impl Sandbox {
         };
         let bucket = Bucket::open(&bucket_place)?;
         bucket.create().await?;
-        let ledger = Ledger::new(Some(THUMBNAIL_EDGE_PX));
+        let (ledger, faults) = (Ledger::new(Some(THUMBNAIL_EDGE_PX)), Faults::default());
+        let origin = Origin::start(SocketAddr::new(stack.run.gateway, 0)).await?;
+        let failpoints = Failpoints::start(stack.run.gateway).await?;
+        origin.notes_in(&faults);
+        failpoints.notes_in(&faults);
         Ok(Sandbox {
             name: name.to_owned(),
             follower: kafka.follow_with_commits(&ledger).await?,
-            origin: Origin::start(SocketAddr::new(stack.run.gateway, 0)).await?,
-            failpoints: Failpoints::start(stack.run.gateway).await?,
+            origin,
+            failpoints,
             traces: Traces::listen(stack.run.gateway).await?,
             next_id: AtomicU64::new(1),
             containers: Mutex::default(),
@@ -140,6 +148,7 @@ impl Sandbox {
             bucket_place,
             bucket,
             ledger,
+            faults,
         })
     }
 
@@ -186,6 +195,11 @@ impl Sandbox {
     /// The book of what was produced and what came of it.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The book of what the test does to the system. Kills, pauses, cuts, holds and the like note themselves.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// A downloader to be started with settings of its own.
@@ -241,6 +255,7 @@ impl Sandbox {
     pub async fn delete_below(&self, place: Place) {
         let deleted = topics::delete_below(&self.kafka, place).await;
         deleted.unwrap_or_else(|error| panic!("delete the records below {place}: {error:#}"));
+        self.faults.moment(format!("records below {place} deleted, as by retention"));
         self.ledger.deleted_below(place);
     }
 
@@ -252,6 +267,7 @@ impl Sandbox {
         let deleted = topics::delete_tasks(&self.kafka).await;
         deleted.unwrap_or_else(|error| panic!("delete the topic of tasks: {error:#}"));
         self.ledger.topic_deleted();
+        self.faults.moment("the topic of tasks deleted and made again");
         let made = topics::create_tasks(&self.kafka).await;
         made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
     }
@@ -263,6 +279,7 @@ impl Sandbox {
     /// The broker refuses.
     pub async fn commit(&self, commit: GroupCommit) {
         self.ledger.commits_itself(commit.clone());
+        self.faults.moment(format!("a tool commits {} of partition {}", commit.offset, commit.partition));
         self.kafka.commit(commit).await.unwrap_or_else(|error| panic!("commit for the group: {error:#}"));
     }
 
@@ -306,14 +323,20 @@ impl Sandbox {
     /// A name for a container of this sandbox: at most 63 characters, since it is a host name too.
     pub(crate) fn container_name(&self, what: &str) -> String {
         let number = self.containers.lock().unwrap_or_else(PoisonError::into_inner).len() + 1;
+        format!("{}{what}-{number}", self.container_prefix())
+    }
+
+    /// With what the names of its containers begin.
+    fn container_prefix(&self) -> String {
         let name: String = self.name.replace('_', "-").chars().take(30).collect();
-        format!("e2e-{}-{name}-{what}-{number}", self.stack.run.id)
+        format!("e2e-{}-{name}-", self.stack.run.id)
     }
 
     /// Starts a container that is removed with the sandbox.
     pub(crate) async fn start_container(&self, spec: Spec) -> Container {
         let container = Container::start(&self.stack.run, spec).await;
         let container = container.unwrap_or_else(|error| panic!("{error:#}"));
+        container.notes_in(&self.faults);
         self.containers.lock().unwrap_or_else(PoisonError::into_inner).push(container.clone());
         container
     }
@@ -321,6 +344,7 @@ impl Sandbox {
     /// The container's way to Kafka, until the sandbox ends.
     pub(crate) async fn link_of(&self, container: &Container) -> Link {
         let link = self.stack.broker.proxy.link(container.address().await);
+        link.notes_in(&self.faults, container.name());
         self.links.lock().unwrap_or_else(PoisonError::into_inner).push(link.clone());
         link
     }
@@ -329,7 +353,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let containers = std::mem::take(self.containers.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if std::thread::panicking() {
+        if std::thread::panicking() || run::kept() {
             evidence::write(self, &containers);
         }
         for link in self.links.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {

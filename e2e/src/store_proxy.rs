@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::expect::eventually;
+use crate::fault_book::{Faults, Notes};
 use crate::gate::{Barrier, Gate};
 
 /// A running proxy. Clones share it; it ends with the last.
@@ -38,7 +39,11 @@ struct Shared {
     fault: watch::Sender<Option<StoreFault>>,
     resets: watch::Sender<u64>,
     book: Mutex<Book>,
+    notes: Notes,
 }
+
+/// The one kind of fault that lasts here.
+const FAULT: &str = "fault";
 
 #[derive(Debug, Default)]
 struct Book {
@@ -88,9 +93,15 @@ impl StoreProxy {
             fault: watch::Sender::new(None),
             resets: watch::Sender::new(0),
             book: Mutex::default(),
+            notes: Notes::default(),
         });
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, shared.clone())));
         Ok(StoreProxy(Arc::new(Running { address, shared, _accepting: accepting })))
+    }
+
+    /// What a test does to it is noted there, as done to the container `name`.
+    pub(crate) fn notes_in(&self, faults: &Faults, name: &str) {
+        self.0.shared.notes.go_to(faults, name);
     }
 
     /// Its endpoint for who comes by it.
@@ -111,23 +122,35 @@ impl StoreProxy {
     fn hold(&self, method: &'static str, path_part: &'static str, side: Side) -> Gate {
         let (gate, barrier) = Gate::new(&format!("{side:?} of {method} *{path_part}*"));
         self.0.shared.book().holds.push(Hold { method, path_part, side, barrier });
-        gate
+        let which = match side {
+            Side::Request => "requests",
+            Side::Answer => "answers",
+        };
+        gate.noted(self.0.shared.notes.began(&format!("{which} of {method} {path_part}… held at the store")))
     }
 
     /// From now on every request meets `fault`.
     pub fn break_by(&self, fault: StoreFault) {
+        self.0.shared.notes.begins(FAULT, &format!("the store misbehaves, {fault:?}"));
         self.0.shared.book().struck = 0;
         self.0.shared.fault.send_replace(Some(fault));
     }
 
     /// From now on requests reach the store again; those that wait for an answer get none.
     pub fn heal(&self) {
+        self.0.shared.notes.ends(FAULT);
         self.0.shared.book().answered = 0;
         self.0.shared.fault.send_replace(None);
     }
 
     /// Ends every connection: what is held on its way to the store never gets there.
     pub fn reset(&self) {
+        self.0.shared.notes.moment("connections to the store reset");
+        self.end_connections();
+    }
+
+    /// The same where that is no fault of its own: its downloader is dead.
+    pub(crate) fn end_connections(&self) {
         self.0.shared.resets.send_modify(|resets| *resets += 1);
     }
 

@@ -22,9 +22,12 @@ use testcontainers::{GenericImage, ImageExt as _};
 use super::engine::{docker, on_engine, on_engine_blocking};
 use super::http::choose_cryptography;
 use super::run::{self, Run};
+use crate::fault_book::{Faults, Notes};
 
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The kind of fault that a pause is.
+const PAUSED: &str = "paused";
 
 /// What a container is started from.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +52,25 @@ pub struct Spec {
     pub ready: Vec<WaitFor>,
 }
 
+/// When a container ran, in Unix milliseconds, and how it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// Since when.
+    pub started_ms: Option<i64>,
+    /// Until when; none: it still runs.
+    pub ended_ms: Option<i64>,
+    /// Of its main process.
+    pub exit_code: Option<i64>,
+    /// The kernel killed a process of it for want of memory.
+    pub out_of_memory: bool,
+}
+
 /// A container of this run. Dropping it does nothing: the sandbox removes its own, the reaper the rest.
 #[derive(Clone, Debug)]
 pub struct Container {
     id: Arc<str>,
     name: Arc<str>,
+    notes: Notes,
 }
 
 impl Container {
@@ -77,8 +94,15 @@ impl Container {
         &self.id
     }
 
+    /// What a test does to it is noted there.
+    pub(crate) fn notes_in(&self, faults: &Faults) {
+        self.notes.go_to(faults, &self.name);
+    }
+
     /// SIGKILL; returns when it is dead.
     pub async fn kill(&self) {
+        self.notes.moment("SIGKILL");
+        self.notes.ends(PAUSED);
         self.act("kill", |docker, id| async move {
             signal(&docker, &id, "SIGKILL").await?;
             ended(&docker, &id).await.map(drop)
@@ -88,11 +112,13 @@ impl Container {
 
     /// SIGTERM; returns at once.
     pub async fn ask_to_terminate(&self) {
+        self.notes.moment("SIGTERM");
         self.act("ask to terminate", |docker, id| async move { signal(&docker, &id, "SIGTERM").await }).await;
     }
 
     /// SIGTERM; returns the exit code once it has ended.
     pub async fn terminate(&self) -> i64 {
+        let _until_it_ended = self.notes.began("SIGTERM, until it ended");
         self.act("terminate", |docker, id| async move {
             signal(&docker, &id, "SIGTERM").await?;
             ended(&docker, &id).await
@@ -103,16 +129,19 @@ impl Container {
     /// SIGSTOP: stops all threads of its main process where they are. (The engine's own pause fails now and then on a busy
     /// machine: "unable to freeze".)
     pub async fn pause(&self) {
+        self.notes.begins(PAUSED, "SIGSTOP, until SIGCONT");
         self.act("pause", |docker, id| async move { signal(&docker, &id, "SIGSTOP").await }).await;
     }
 
     /// SIGCONT: lets it go on after a pause.
     pub async fn resume(&self) {
         self.act("resume", |docker, id| async move { signal(&docker, &id, "SIGCONT").await }).await;
+        self.notes.ends(PAUSED);
     }
 
     /// Starts it again after its end, and returns at once. What it had in its volumes is there still.
     pub async fn start_again(&self) {
+        self.notes.moment("started again");
         self.act("start again", |docker, id| async move {
             docker.start_container(&id, None::<StartContainerOptions>).await.context("start it")
         })
@@ -199,6 +228,20 @@ impl Container {
         let _ = on_engine_blocking(async move { anyhow::Ok(run::remove_container(&docker()?, &id).await?) });
     }
 
+    /// When it ran and how it ended, as far as the engine says. For `Drop`: blocks.
+    pub(crate) fn life_blocking(&self) -> Life {
+        let id = self.id.to_string();
+        let state = on_engine_blocking(async move { anyhow::Ok(inspect(&docker()?, &id).await?.state) });
+        let state = state.ok().flatten().unwrap_or_default();
+        let ended = state.running != Some(true);
+        Life {
+            started_ms: state.started_at.as_deref().and_then(unix_ms_of),
+            ended_ms: state.finished_at.as_deref().filter(|_| ended).and_then(unix_ms_of),
+            exit_code: state.exit_code.filter(|_| ended),
+            out_of_memory: state.oom_killed == Some(true),
+        }
+    }
+
     /// Its log, or why it can't be read. For `Drop`: blocks.
     pub(crate) fn logs_blocking(&self) -> String {
         let id = self.id.to_string();
@@ -271,7 +314,7 @@ async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
         request = request.with_mapped_port(*host_port, port.tcp());
     }
     let started = request.start().await?;
-    let container = Container { id: started.id().into(), name: spec.name.into() };
+    let container = Container { id: started.id().into(), name: spec.name.into(), notes: Notes::default() };
     // Its Drop would remove the container with the first handle of it; the sandbox decides that.
     std::mem::forget(started);
     Ok(container)
@@ -285,6 +328,20 @@ fn split_reference(image: &str) -> (&str, &str) {
         Some(colon) => (&image[..name_from + colon], &image[name_from + colon + 1..]),
         None => (image, "latest"),
     }
+}
+
+/// The engine's times: RFC 3339 in UTC, `2026-01-31T01:02:03.123456789Z`.
+fn unix_ms_of(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut time = time.split(':').map(|part| part.parse::<f64>().ok());
+    let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next()??);
+    // Howard Hinnant's days_from_civil: years begin in March, so that a leap day is a year's last.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let in_the_day = ((hours * 60.0 + minutes) * 60.0 + seconds) * 1000.0;
+    Some(days * 86_400_000 + in_the_day as i64)
 }
 
 async fn inspect(docker: &Docker, id: &str) -> anyhow::Result<ContainerInspectResponse> {
@@ -336,6 +393,15 @@ async fn logs(docker: &Docker, id: &str, tail: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engines_times_are_read() {
+        assert_eq!(unix_ms_of("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(unix_ms_of("2024-02-29T23:59:58.25Z"), Some(1_709_251_198_250));
+        assert_eq!(unix_ms_of("2026-11-27T14:06:03.123456789Z"), Some(1_795_788_363_123));
+        assert!(unix_ms_of("0001-01-01T00:00:00Z").is_some_and(|never| never < 0), "that of what has not ended");
+        assert_eq!(unix_ms_of("yesterday"), None);
+    }
 
     #[test]
     fn an_image_reference_is_divided_at_its_tag() {

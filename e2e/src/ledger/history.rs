@@ -101,7 +101,7 @@ impl Partition<'_> {
             let subjects: BTreeSet<_> = self.entries.iter().filter(lied_of).map(|known| known.entry.subject).collect();
             if !subjects.is_empty() {
                 let (partition, next_offset) = (commit.partition, commit.next_offset.unwrap_or_default());
-                lies.push(Lie { partition, next_offset, writer: commit.run_id(), subjects });
+                lies.push(Lie { partition, next_offset, writer: commit.run_id(), at_ms: commit.at_ms, subjects });
             }
         }
         lies

@@ -18,6 +18,8 @@ pub struct Lie {
     pub next_offset: i64,
     /// Which process made it, where it says so.
     pub writer: Option<u64>,
+    /// When the broker wrote it down, in Unix milliseconds.
+    pub at_ms: i64,
     /// Records that it called finished, and which were not.
     pub subjects: BTreeSet<Subject>,
 }

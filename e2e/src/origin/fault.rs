@@ -1,5 +1,6 @@
 //! What an origin can do to a request, and how it looks on the wire. Raw bytes, because no HTTP library would lie.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,24 @@ pub enum Fault {
         /// Where it waits.
         barrier: Held,
     },
+}
+
+impl fmt::Display for Fault {
+    /// What the path does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Status { status, .. } => write!(f, "answers {status}"),
+            Fault::Late { by, status: None } => write!(f, "answers {by:?} late"),
+            Fault::Late { by, status: Some(status) } => write!(f, "answers {status}, {by:?} late"),
+            Fault::Truncate { after } => write!(f, "ends after {after} bytes"),
+            Fault::Reset { after } => write!(f, "is reset after {after} bytes"),
+            Fault::Drip { piece, every } => write!(f, "sends {piece} bytes every {every:?}"),
+            Fault::Redirect { to } => write!(f, "redirects to {to}"),
+            Fault::Endless => write!(f, "never ends"),
+            Fault::Hold { after: None, .. } => write!(f, "is held"),
+            Fault::Hold { after: Some(after), .. } => write!(f, "is held after {after} bytes"),
+        }
+    }
 }
 
 /// The origin's end of a gate; made by `Origin::hold`.

@@ -113,3 +113,28 @@ async fn a_drip_is_slow_and_whole_a_redirect_points_and_endless_does_not_end() {
         received += answer.chunk().await.unwrap().unwrap().len();
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_path_is_noted_for_as_long_as_it_is() {
+    let (origin, client, faults) = (origin().await, client(), Faults::default());
+    origin.notes_in(&faults);
+    let open = || {
+        let open = faults.entries().into_iter().filter(|entry| entry.ended_ms.is_none());
+        open.map(|entry| (entry.what, entry.path)).collect::<Vec<_>>()
+    };
+    let noted = |what: &str| vec![(what.to_owned(), Some("/grey.jpg".to_owned()))];
+    let (_url, gate) = origin.hold("/grey.jpg");
+    assert_eq!(open(), noted("origin: /grey.jpg is held"));
+    gate.open();
+    assert_eq!(open(), []);
+    let url = origin.fail("/grey.jpg", 503, None);
+    assert_eq!(open(), noted("origin: /grey.jpg answers 503"));
+    origin.truncate("/grey.jpg", 100);
+    assert_eq!(open(), noted("origin: /grey.jpg ends after 100 bytes"), "in place of the former");
+    origin.heal("/grey.jpg");
+    assert_eq!(open(), []);
+    origin.fault_times("/grey.jpg", Fault::Status { status: 404, retry_after: None }, 1);
+    assert_eq!(open(), noted("origin: /grey.jpg answers 404"));
+    client.get(url).send().await.unwrap();
+    assert_eq!(open(), [], "used up");
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::expect::{PATIENCE, eventually};
+use crate::fault_book::{Faults, Notes};
 use crate::gate::{Barrier, Gate};
 use crate::kafka::Api;
 
@@ -20,7 +21,12 @@ struct Shared {
     peer: IpAddr,
     flow: watch::Sender<Flow>,
     book: Mutex<Book>,
+    notes: Notes,
 }
+
+/// The kinds of faults that last here.
+const CUT: &str = "cut";
+const DELAY: &str = "delay";
 
 /// What every connection watches.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,17 +69,26 @@ pub(super) enum Side {
 
 impl Link {
     pub(super) fn new(peer: IpAddr) -> Link {
-        Link(Arc::new(Shared { peer, flow: watch::Sender::new(Flow::default()), book: Mutex::default() }))
+        let (flow, book, notes) = (watch::Sender::new(Flow::default()), Mutex::default(), Notes::default());
+        Link(Arc::new(Shared { peer, flow, book, notes }))
+    }
+
+    /// What a test does to it is noted there, as done to the container `name`.
+    pub(crate) fn notes_in(&self, faults: &Faults, name: &str) {
+        self.0.notes.go_to(faults, name);
     }
 
     /// A black hole: from now on nothing passes in either direction, connections stay, and new ones are never answered.
     pub fn cut(&self) {
+        self.0.notes.begins(CUT, "cut off from Kafka");
         self.0.flow.send_modify(|flow| flow.cut = true);
     }
 
     /// Lets everything pass again, beginning with what was swallowed: that is what a network does whose ends still repeat
     /// what was not acknowledged.
     pub fn restore(&self) {
+        self.0.notes.ends(CUT);
+        self.0.notes.ends(DELAY);
         self.0.flow.send_modify(|flow| {
             flow.cut = false;
             flow.delay = Duration::ZERO;
@@ -83,17 +98,25 @@ impl Link {
     /// Lets new connections pass. The old ones stay black holes, as behind a firewall that has forgotten them meanwhile: who
     /// uses them has to give them up himself.
     pub fn restore_for_new_connections(&self) {
+        self.0.notes.moment("connections to Kafka forgotten");
         self.0.flow.send_modify(|flow| flow.forgotten += 1);
         self.restore();
     }
 
     /// Each frame comes later by this much, both ways.
     pub fn delay(&self, by: Duration) {
+        self.0.notes.begins(DELAY, &format!("every frame to and from Kafka {by:?} later"));
         self.0.flow.send_modify(|flow| flow.delay = by);
     }
 
     /// Resets every connection. What was on the way, held or swallowed, is gone; new connections are welcome.
     pub fn reset(&self) {
+        self.0.notes.moment("connections to Kafka reset");
+        self.end_connections();
+    }
+
+    /// The same where that is no fault of its own: its container is dead.
+    pub(crate) fn end_connections(&self) {
         self.0.flow.send_modify(|flow| flow.resets += 1);
     }
 
@@ -110,7 +133,11 @@ impl Link {
     fn hold(&self, api: Api, side: Side) -> Gate {
         let (gate, barrier) = Gate::new(&format!("{side:?} of {api:?} from {}", self.0.peer));
         self.book().gates.insert((api.number(), side), barrier);
-        gate
+        let which = match side {
+            Side::Request => "requests",
+            Side::Response => "responses",
+        };
+        gate.noted(self.0.notes.began(&format!("{api:?} {which} held")))
     }
 
     /// Waits until a cut has swallowed something: the fault bites.

@@ -21,6 +21,8 @@ pub struct Span {
     pub parent_id: Option<String>,
     /// `service.name` of the process that sent it.
     pub service: String,
+    /// `service.instance.id` of that process: of a downloader its run id.
+    pub instance: String,
     /// Its name.
     pub name: String,
     /// `internal`, `server`, `client`, `producer` or `consumer`.
@@ -40,13 +42,16 @@ pub struct Span {
 impl Span {
     pub(super) fn read_all(of_resource: ResourceSpans) -> Vec<Span> {
         let resource = of_resource.resource.unwrap_or_default();
-        let name = resource.attributes.into_iter().find(|pair| pair.key == "service.name");
-        let service = name.and_then(|pair| pair.value).map(text).unwrap_or_default();
+        let of_process = |key: &str| {
+            let found = resource.attributes.iter().find(|pair| pair.key == key);
+            found.and_then(|pair| pair.value.clone()).map(text).unwrap_or_default()
+        };
+        let (service, instance) = (of_process("service.name"), of_process("service.instance.id"));
         let spans = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        spans.map(|span| Span::read(&service, span)).collect()
+        spans.map(|span| Span::read(&service, &instance, span)).collect()
     }
 
-    fn read(service: &str, span: WireSpan) -> Span {
+    fn read(service: &str, instance: &str, span: WireSpan) -> Span {
         Span {
             kind: match span.kind() {
                 SpanKind::Unspecified | SpanKind::Internal => "internal",
@@ -60,6 +65,7 @@ impl Span {
             span_id: hex(&span.span_id),
             parent_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
             service: service.to_owned(),
+            instance: instance.to_owned(),
             name: span.name,
             links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
             attributes: span
@@ -195,6 +201,7 @@ mod tests {
             span_id: id.to_owned(),
             parent_id: parent.map(str::to_owned),
             service: "s".to_owned(),
+            instance: "1".to_owned(),
             name: name.to_owned(),
             kind: "internal",
             links: Vec::new(),

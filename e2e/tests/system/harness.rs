@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::process::Command;
+use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -9,7 +10,9 @@ use e2e::containers::engine::{docker, on_engine};
 use e2e::containers::images::{check, source_hash};
 use e2e::containers::run::{self, Owner};
 use e2e::expect::{PATIENCE, eventually};
+use e2e::kafka::Api;
 use e2e::sandbox::{Sandbox, evidence_folder};
+use e2e::store_proxy::StoreFault;
 
 /// Claim: an image that was not built from the working tree is refused. Fault: the check expects another hash than the
 /// image carries. Verdict: one line that names the image and the remedy; and the right hash passes.
@@ -70,9 +73,51 @@ async fn only_what_dead_runs_left_is_swept() {
     assert_eq!(left, ["swept-alive", "swept-kept"]);
 }
 
+/// Claim: what a test does to the system stands in its book of faults without its help. Fault: a downloader is stopped and goes
+/// on, is cut off and is let back, its store misbehaves and is mended, and it is killed; another is terminated. Verdict: the
+/// book, in this order, with nothing open.
+#[tokio::test]
+async fn what_a_test_does_is_noted() {
+    let sandbox = Sandbox::start("noted_faults").await;
+    let victim = sandbox.downloader().by_link().by_store_proxy().start().await;
+    let other = sandbox.start_downloader().await;
+    victim.wait_ready().await;
+    other.wait_ready().await;
+    victim.pause().await;
+    victim.resume().await;
+    victim.link().delay(Duration::from_millis(1));
+    victim.link().cut();
+    victim.link().restore();
+    victim.store_proxy().break_by(StoreFault::Silent);
+    victim.store_proxy().heal();
+    drop(victim.link().hold_requests(Api::JoinGroup));
+    drop(sandbox.failpoints().hold("nowhere"));
+    victim.kill().await;
+    assert_eq!(other.terminate().await, 0);
+    let entries = sandbox.faults().entries();
+    let what: Vec<(String, bool)> = entries
+        .iter()
+        .map(|entry| {
+            (entry.what.split_once("-downloader-").map_or(&*entry.what, |(_, rest)| rest).to_owned(), entry.is_moment())
+        })
+        .collect();
+    let expected = [
+        ("1: SIGSTOP, until SIGCONT", false),
+        ("1: every frame to and from Kafka 1ms later", false),
+        ("1: cut off from Kafka", false),
+        ("1: the store misbehaves, Silent", false),
+        ("1: JoinGroup requests held", false),
+        ("failpoints: hold at nowhere", false),
+        ("1: SIGKILL", true),
+        ("2: SIGTERM, until it ended", false),
+    ];
+    assert_eq!(what, expected.map(|(what, moment)| (what.to_owned(), moment)));
+    assert!(entries.iter().all(|entry| entry.ended_ms.is_some()), "{entries:?}");
+}
+
 /// Claim: a failed test shows what it knows, and a run leaves nothing behind, not even when its process is killed. Fault: a
-/// test in a process of its own, which fails, and whose process is killed at its end. Verdict: the files of its evidence;
-/// and no container and no network of its run is left.
+/// test in a process of its own, which fails, and whose process is killed at its end. Verdict: the files of its evidence, and
+/// what its timeline shows; and no container and no network of its run is left.
 #[tokio::test]
 async fn a_failed_and_killed_run_leaves_evidence_and_nothing_else() {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -93,11 +138,25 @@ async fn a_failed_and_killed_run_leaves_evidence_and_nothing_else() {
     assert!(read("ledger.txt").contains("lost      1: 1"), "the verdict");
     assert!(read("origin.txt").contains("1 /held.jpg"), "the request");
     assert!(read("offsets.txt").contains("high: 1"), "the offsets");
-    for part in ["downloader-1.log", "kafka.log", "store.log"] {
+    assert!(read("schedule.txt").lines().any(|line| line.ends_with("lasts  origin: /held.jpg is held")), "the fault");
+    let claims = read("commits.txt").lines().filter(|line| line.contains(" open ")).count();
+    assert!(claims > 0, "the commits with which a partition was claimed");
+    let page = read("timeline.html");
+    let data = page.split_once("id=\"data\">").and_then(|(_, rest)| rest.split_once("</script>")).expect("data").0;
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let (task, process) = (&data["tasks"][0], &data["processes"][0]);
+    assert_eq!((&data["failed"], &task["marks"][0]["kind"]), (&true.into(), &"lost".into()), "{data}");
+    assert_eq!((&process["name"], &data["faults"][0]["path"]), (&"downloader-1".into(), &"/held.jpg".into()), "{data}");
+    assert_eq!(data["partitions"][0]["commits"][0]["writer"], 0, "a commit and the log name one run id: {data}");
+    assert!(task["requests"][0].is_number() && process["from"].is_number() && process["to"].is_null(), "{data}");
+    let log_of = |part: &str| {
         let logs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         let log = logs.iter().find(|path| path.to_string_lossy().ends_with(part));
-        let log = log.unwrap_or_else(|| panic!("no {part} in {logs:?}"));
-        assert!(std::fs::metadata(log).unwrap().len() > 0, "{part} is empty");
+        std::fs::read_to_string(log.unwrap_or_else(|| panic!("no {part} in {logs:?}"))).unwrap()
+    };
+    assert!(log_of("downloader-1.log").contains("downloader starts"), "from the start");
+    for part in ["kafka.log", "store.log"] {
+        assert!(!log_of(part).is_empty(), "{part} is empty");
     }
     eventually("nothing of the run is left", PATIENCE, async || {
         let owner = owner.clone();
