@@ -79,7 +79,7 @@ impl Run {
     fn wrong(&self) -> String {
         let verdict = self.ledger.verdict(None);
         assert!(!verdict.is_green(), "{verdict}");
-        verdict.wrong[&Subject::Task(7)].join("; ")
+        verdict.wrong[&Subject::Task(7)].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -193,6 +193,46 @@ fn objects_that_are_not_what_the_outcome_says_are_wrong() {
     }
 }
 
+/// Hashes and metadata are all as they should be: only who looks at the picture sees it.
+#[test]
+fn a_thumbnail_of_another_picture_is_wrong() {
+    let run = run();
+    let other = image::RgbImage::from_pixel(128, 72, image::Rgb([200, 30, 30]));
+    let mut thumbnail = std::io::Cursor::new(Vec::new());
+    other.write_to(&mut thumbnail, image::ImageFormat::Png).unwrap();
+    let run = Run { thumbnail: thumbnail.into_inner(), ..run };
+    run.put_both();
+    run.end(run.outcome());
+    assert_eq!(run.wrong(), "the thumbnail shows another picture than the original");
+}
+
+#[test]
+fn a_verdict_names_what_is_broken() {
+    let set = |subject: u64| [Subject::Task(subject)].into();
+    let lie = Lie { partition: 0, next_offset: 1, writer: None, subjects: set(1) };
+    let wrong = |breaks| [(Subject::Task(1), vec![Problem::new(breaks, "it is")])].into();
+    let bound = Some(1);
+    let cases = [
+        (Verdict { lost: set(1), ..Verdict::default() }, "I1"),
+        (Verdict { wrong: wrong(Invariant::I2), ..Verdict::default() }, "I2"),
+        (Verdict { lies: vec![lie], ..Verdict::default() }, "I3"),
+        (Verdict { lost: set(1), committed_over: set(1), ..Verdict::default() }, "I1, I3"),
+        (Verdict { rerun_recorded: set(1), ..Verdict::default() }, "I4"),
+        (Verdict { bound, rerun: [1, 2].map(|id| (Subject::Task(id), 2)).into(), ..Verdict::default() }, "I4"),
+        (Verdict { bound, repeated: [(Subject::Task(1), 3)].into(), ..Verdict::default() }, "I4"),
+        (Verdict { wrong: wrong(Invariant::I5), ..Verdict::default() }, "I5"),
+        (Verdict { late: set(1), ..Verdict::default() }, "I7"),
+        (Verdict { set_back: set(1), ..Verdict::default() }, "I7"),
+        (Verdict { strays: vec!["it".into()], ..Verdict::default() }, "contract"),
+        (Verdict { wrong: wrong(Invariant::Contract), ..Verdict::default() }, "contract"),
+    ];
+    for (verdict, broken) in cases {
+        assert!(!verdict.is_green() && verdict.to_string().ends_with(&format!("verdict: RED ({broken})")), "{verdict}");
+    }
+    let expired = Verdict { expired: set(1), bound, repeated: [(Subject::Task(2), 2)].into(), ..Verdict::default() };
+    assert!(expired.broken().is_empty() && expired.to_string().ends_with("verdict: green"), "{expired}");
+}
+
 #[test]
 fn wrong_sizes_are_wrong() {
     let run = run();
@@ -247,7 +287,10 @@ fn repeats_and_reruns_are_named_and_red_above_the_bound() {
     assert_eq!((verdict.repeated[&Subject::Task(7)], verdict.rerun[&Subject::Task(7)]), (2, 2));
     assert!(!run.ledger.verdict(Some(0)).is_green());
     run.end(Outcome { attempts: Some(2), ..error(Code::HttpStatusTransient) });
-    assert!(run.ledger.verdict(Some(1)).is_green(), "an Error after an Ok changes nothing for a reader");
+    assert!(run.ledger.verdict(Some(2)).is_green(), "an Error after an Ok changes nothing for a reader");
+    let verdict = run.ledger.verdict(Some(1));
+    assert_eq!(verdict.broken(), [Invariant::I4].into(), "one record, and two outcomes too many\n{verdict}");
+    assert!(verdict.to_string().ends_with("verdict: RED (I4)"), "{verdict}");
 }
 
 #[test]
