@@ -29,6 +29,8 @@ pub mod failpoints;
 #[cfg(feature = "containers")]
 pub mod management;
 #[cfg(feature = "containers")]
+pub mod naive;
+#[cfg(feature = "containers")]
 pub mod proxy;
 #[cfg(feature = "containers")]
 pub mod sandbox;

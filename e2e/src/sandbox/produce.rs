@@ -43,6 +43,14 @@ impl Sandbox {
         self.produced(task, place, expected)
     }
 
+    /// What should become of a picture of the origin.
+    ///
+    /// # Panics
+    /// The origin has no such picture.
+    pub fn picture(&self, url: &Url) -> Expected {
+        picture_of(&self.origin, url)
+    }
+
     fn next_task(&self, url: &str) -> Task {
         let correlation_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Task {
