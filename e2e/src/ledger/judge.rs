@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use downloader::error::Code;
 use downloader::task::{Outcome, Res, Task};
 
 use super::likeness::Likeness;
@@ -94,6 +95,9 @@ fn problems(book: &Book, entry: &Entry, likeness: &Likeness) -> Vec<Problem> {
         && let Some(task) = &entry.task
     {
         problems.extend(object_problems(book, task, outcome, likeness));
+    }
+    if let Some(code) = internal_code(book, entry.subject) {
+        problems.push(contract(format!("an outcome blames the task for {code}, even if it doesn't stand")));
     }
     if !ok_outcomes_agree(book, entry.subject) {
         problems.push(Problem::new(Invariant::I5, "its Ok outcomes name different bytes"));
@@ -203,6 +207,13 @@ fn dead_letter_problems(book: &Book, entry: &Entry) -> Vec<Problem> {
 /// The headers that were not added.
 fn foreign(letter: &DeadLetter) -> Headers {
     letter.headers.iter().filter(|(name, _)| !name.starts_with("dead.")).cloned().collect()
+}
+
+/// A code that no outcome may have: our own infrastructure failed.
+fn internal_code(book: &Book, subject: Subject) -> Option<String> {
+    let records = book.outcomes.get(&subject).into_iter().flatten();
+    let mut codes = records.filter_map(|record| record.outcome.code.clone());
+    codes.find(|code| Code::INTERNAL.iter().any(|internal| internal.as_str() == code))
 }
 
 /// A repeat leaves the same bytes (I5).

@@ -207,33 +207,6 @@ fn a_thumbnail_of_another_picture_is_wrong() {
 }
 
 #[test]
-fn a_verdict_names_what_is_broken() {
-    let set = |subject: u64| [Subject::Task(subject)].into();
-    let lie = Lie { partition: 0, next_offset: 1, writer: None, subjects: set(1) };
-    let wrong = |breaks| [(Subject::Task(1), vec![Problem::new(breaks, "it is")])].into();
-    let bound = Some(1);
-    let cases = [
-        (Verdict { lost: set(1), ..Verdict::default() }, "I1"),
-        (Verdict { wrong: wrong(Invariant::I2), ..Verdict::default() }, "I2"),
-        (Verdict { lies: vec![lie], ..Verdict::default() }, "I3"),
-        (Verdict { lost: set(1), committed_over: set(1), ..Verdict::default() }, "I1, I3"),
-        (Verdict { rerun_recorded: set(1), ..Verdict::default() }, "I4"),
-        (Verdict { bound, rerun: [1, 2].map(|id| (Subject::Task(id), 2)).into(), ..Verdict::default() }, "I4"),
-        (Verdict { bound, repeated: [(Subject::Task(1), 3)].into(), ..Verdict::default() }, "I4"),
-        (Verdict { wrong: wrong(Invariant::I5), ..Verdict::default() }, "I5"),
-        (Verdict { late: set(1), ..Verdict::default() }, "I7"),
-        (Verdict { set_back: set(1), ..Verdict::default() }, "I7"),
-        (Verdict { strays: vec!["it".into()], ..Verdict::default() }, "contract"),
-        (Verdict { wrong: wrong(Invariant::Contract), ..Verdict::default() }, "contract"),
-    ];
-    for (verdict, broken) in cases {
-        assert!(!verdict.is_green() && verdict.to_string().ends_with(&format!("verdict: RED ({broken})")), "{verdict}");
-    }
-    let expired = Verdict { expired: set(1), bound, repeated: [(Subject::Task(2), 2)].into(), ..Verdict::default() };
-    assert!(expired.broken().is_empty() && expired.to_string().ends_with("verdict: green"), "{expired}");
-}
-
-#[test]
 fn wrong_sizes_are_wrong() {
     let run = run();
     run.put_both();
@@ -311,6 +284,15 @@ fn repeats_that_name_other_bytes_are_wrong() {
     run.end(run.outcome());
     run.end(Outcome { thumbnail_sha256: Some(sha256(b"other")), ..run.outcome() });
     assert!(run.wrong().contains("different bytes"), "{}", run.wrong());
+}
+
+#[test]
+fn an_error_of_our_own_infrastructure_is_wrong_though_an_ok_stands() {
+    let run = run();
+    run.put_both();
+    run.end(error(Code::BrokerUnavailable));
+    run.end(run.outcome());
+    assert!(run.wrong().contains("blames the task for broker_unavailable"), "{}", run.wrong());
 }
 
 #[test]

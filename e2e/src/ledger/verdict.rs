@@ -193,3 +193,39 @@ fn named<T: Display>(subjects: impl ExactSizeIterator<Item = T>) -> String {
     }
     if count > NAMED_MAX { text + " …" } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_names_what_is_broken() {
+        let set = |subject: u64| [Subject::Task(subject)].into();
+        let lie = Lie { partition: 0, next_offset: 1, writer: None, subjects: set(1) };
+        let wrong = |breaks| [(Subject::Task(1), vec![Problem::new(breaks, "it is")])].into();
+        let bound = Some(1);
+        let cases = [
+            (Verdict { lost: set(1), ..Verdict::default() }, "I1"),
+            (Verdict { wrong: wrong(Invariant::I2), ..Verdict::default() }, "I2"),
+            (Verdict { lies: vec![lie], ..Verdict::default() }, "I3"),
+            (Verdict { lost: set(1), committed_over: set(1), ..Verdict::default() }, "I1, I3"),
+            (Verdict { rerun_recorded: set(1), ..Verdict::default() }, "I4"),
+            (Verdict { bound, rerun: [1, 2].map(|id| (Subject::Task(id), 2)).into(), ..Verdict::default() }, "I4"),
+            (Verdict { bound, repeated: [(Subject::Task(1), 3)].into(), ..Verdict::default() }, "I4"),
+            (Verdict { wrong: wrong(Invariant::I5), ..Verdict::default() }, "I5"),
+            (Verdict { late: set(1), ..Verdict::default() }, "I7"),
+            (Verdict { set_back: set(1), ..Verdict::default() }, "I7"),
+            (Verdict { strays: vec!["it".into()], ..Verdict::default() }, "contract"),
+            (Verdict { wrong: wrong(Invariant::Contract), ..Verdict::default() }, "contract"),
+        ];
+        for (verdict, broken) in cases {
+            assert!(
+                !verdict.is_green() && verdict.to_string().ends_with(&format!("verdict: RED ({broken})")),
+                "{verdict}"
+            );
+        }
+        let expired =
+            Verdict { expired: set(1), bound, repeated: [(Subject::Task(2), 2)].into(), ..Verdict::default() };
+        assert!(expired.broken().is_empty() && expired.to_string().ends_with("verdict: green"), "{expired}");
+    }
+}

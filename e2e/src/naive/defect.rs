@@ -41,8 +41,10 @@ pub enum Defect {
     OriginFetchedAgain,
     /// An offset below the highest one seen is taken for a repeat and dropped.
     LowerOffsetIsDuplicate,
-    /// A send that fails or takes too long ends the task in an `Error`.
+    /// A send that the broker refuses ends the task in an `Error`.
     SendFailureBecomesError,
+    /// A send of which nothing is heard, and which may arrive all the same, ends the task in an `Error`.
+    SendTimeoutBecomesError,
     /// A store that does not answer ends the task in an `Error`.
     StoreFailureBecomesError,
     /// What ran when the predecessor died is taken for its killer.
@@ -51,7 +53,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 22] = [
+    pub const ALL: [Defect; 23] = [
         Defect::AutoCommit,
         Defect::CommitPerRecord,
         Defect::CommitBeforeUpload,
@@ -72,6 +74,7 @@ impl Defect {
         Defect::OriginFetchedAgain,
         Defect::LowerOffsetIsDuplicate,
         Defect::SendFailureBecomesError,
+        Defect::SendTimeoutBecomesError,
         Defect::StoreFailureBecomesError,
         Defect::InnocentCondemned,
     ];

@@ -9,6 +9,7 @@ use downloader::error::Code;
 use downloader::task::{Outcome, Picture, RecordIdentity, Task};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use super::clients::Clients;
@@ -191,13 +192,15 @@ impl Worker {
             loop {
                 let payload = serde_json::to_vec(&outcome).expect("an outcome can be written");
                 let topic = &self.clients.names.outcomes;
-                if self.sent(topic, Some(&key), Some(&payload), &headers).await {
-                    break;
-                }
-                if self.shared.has(Defect::SendFailureSwallowed) {
-                    return;
-                }
-                if self.shared.has(Defect::SendFailureBecomesError) {
+                let sent = self.sent(topic, Some(&key), Some(&payload), &headers).await;
+                let blamed = match sent {
+                    Ok(()) => break,
+                    Err(_) if self.shared.has(Defect::SendFailureSwallowed) => return,
+                    Err(RDKafkaErrorCode::MessageSizeTooLarge) => Defect::SendFailureBecomesError,
+                    // Too late, or on a connection that ended.
+                    Err(_) => Defect::SendTimeoutBecomesError,
+                };
+                if self.shared.has(blamed) {
                     outcome = Outcome::error(outcome.correlation_id, 1, Code::BrokerUnavailable, false);
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -219,7 +222,7 @@ impl Worker {
         let said = said.map(|(name, value)| (name.to_owned(), Some(value.into_bytes())));
         let headers: Headers = record.headers.iter().cloned().chain(said).collect();
         let (key, payload) = (record.key.as_deref(), record.payload.as_deref());
-        while !self.sent(&self.clients.names.dead, key, payload, &headers).await {
+        while self.sent(&self.clients.names.dead, key, payload, &headers).await.is_err() {
             if self.shared.has(Defect::RejectedRecordPassed) {
                 return;
             }
@@ -230,16 +233,22 @@ impl Worker {
         }
     }
 
-    async fn sent(&self, topic: &str, key: Option<&[u8]>, payload: Option<&[u8]>, headers: &Headers) -> bool {
+    async fn sent(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &Headers,
+    ) -> Result<(), RDKafkaErrorCode> {
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: value.as_deref() }));
         let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
-        let sent = self.clients.producer.send(record, Timeout::Never).await.is_ok();
-        if !sent {
+        let sent = self.clients.producer.send(record, Timeout::Never).await;
+        sent.map(drop).map_err(|(error, _record)| {
             self.shared.counts.failed_sends.fetch_add(1, Ordering::SeqCst);
-        }
-        sent
+            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
+        })
     }
 }
 

@@ -6,10 +6,12 @@ mod scenarios;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 
 use e2e::ledger::Invariant;
 use e2e::naive::Defect;
+use futures_util::FutureExt as _;
 use scenarios::{Scenario, Who};
 use tokio::sync::Semaphore;
 
@@ -35,6 +37,7 @@ const MUTANTS: [(Defect, Who, Scenario, &[Invariant]); Defect::ALL.len()] = {
         (OriginFetchedAgain, Heir, Scenario::KilledBeforeTheCommit, &[I2, I5]),
         (SendFailureSwallowed, Victim, Scenario::OutcomesRefused, &[I1, I3]),
         (SendFailureBecomesError, Victim, Scenario::OutcomesRefused, &[Contract]),
+        (SendTimeoutBecomesError, Victim, Scenario::SendsTimeOut, &[Contract]),
         (RejectedRecordPassed, Victim, Scenario::DeadLettersRefused, &[I1, I3]),
         (StoreFailureBecomesError, Victim, Scenario::StoreRefuses, &[Contract]),
         (ParseErrorSkipped, Victim, Scenario::Undisturbed, &[I1, I3]),
@@ -49,7 +52,8 @@ const MUTANTS: [(Defect, Who, Scenario, &[Invariant]); Defect::ALL.len()] = {
 
 /// Claim: whatever a consumer gets wrong, the verdict is red and names the promise that it breaks. Fault: one defect at a time,
 /// in a scenario that brings it to light. Verdict: exactly the promises of the table are broken; without a defect none is, in
-/// every scenario.
+/// every scenario. Not seen, since nobody could: objects that come a moment after their outcome, if nobody dies in between,
+/// for they carry no time that could be compared; and an outcome that a former owner publishes while its producer might hold it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_known_bad_consumer_is_caught() {
     let all: BTreeSet<Defect> = MUTANTS.iter().map(|(defect, ..)| *defect).collect();
@@ -66,7 +70,13 @@ async fn every_known_bad_consumer_is_caught() {
         let (table, failures) = (&table, &failures);
         async move {
             let _turn = TURN.acquire().await.unwrap();
-            let verdict = scenario.run(defect).await;
+            let verdict = match AssertUnwindSafe(scenario.run(defect)).catch_unwind().await {
+                Ok(verdict) => verdict,
+                Err(_panic) => {
+                    failures.lock().unwrap().push(format!("{defect:?} in {scenario:?} came to no verdict: see above"));
+                    return;
+                }
+            };
             let row = (defect.map(|(defect, _)| defect), scenario, verdict.broken());
             if row.2 != expected {
                 let expected = named(&expected);

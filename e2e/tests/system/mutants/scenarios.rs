@@ -27,11 +27,12 @@ pub(super) enum Scenario {
     TopicMadeAgain,
     PartitionMoves,
     ThrownOut,
+    SendsTimeOut,
     ThrownOutMidFetch,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Scenario; 12] = [
+    pub(super) const ALL: [Scenario; 13] = [
         Scenario::KilledAtTheOrigin,
         Scenario::KilledWithTwoPartitions,
         Scenario::KilledAtTheStore,
@@ -43,6 +44,7 @@ impl Scenario {
         Scenario::TopicMadeAgain,
         Scenario::PartitionMoves,
         Scenario::ThrownOut,
+        Scenario::SendsTimeOut,
         Scenario::ThrownOutMidFetch,
     ];
 
@@ -55,7 +57,12 @@ impl Scenario {
             Scenario::KilledWithTwoPartitions | Scenario::PartitionMoves | Scenario::ThrownOut => 2,
             _ => 1,
         };
-        let world = World { sandbox: Sandbox::with_partitions(&name, partitions).await, defect };
+        let sandbox = match self {
+            // It is stopped: nobody else may be on it.
+            Scenario::SendsTimeOut => Sandbox::on_a_broker_with(&name, partitions, &[]).await,
+            _ => Sandbox::with_partitions(&name, partitions).await,
+        };
+        let world = World { sandbox, defect };
         match self {
             Scenario::KilledAtTheOrigin => world.killed_at_the_origin(&["h..h..."]).await,
             Scenario::KilledWithTwoPartitions => world.killed_at_the_origin(&["h..h.", "h....h."]).await,
@@ -68,6 +75,7 @@ impl Scenario {
             Scenario::TopicMadeAgain => world.topic_made_again().await,
             Scenario::PartitionMoves => world.partition_moves().await,
             Scenario::ThrownOut => world.thrown_out().await,
+            Scenario::SendsTimeOut => world.sends_time_out().await,
             Scenario::ThrownOutMidFetch => world.thrown_out_mid_fetch().await,
         }
     }
@@ -196,6 +204,24 @@ impl World {
         self.produce(0, "after", 2).await;
         self.sandbox.committed().await;
         self.sandbox.verdict(0).await
+    }
+
+    /// The broker stands still while outcomes are sent. What timed out may arrive, and so may whatever was sent instead: as many
+    /// as there is time for.
+    async fn sends_time_out(&self) -> Verdict {
+        let gates = [0, 1].map(|number| self.sandbox.origin().hold(&format!("/at0_{number}.png")).1);
+        self.produce(0, "at", 2).await;
+        let victim = self.victim().start();
+        for gate in &gates {
+            gate.reached().await;
+        }
+        let broker = &self.sandbox.stack().broker.container;
+        broker.pause().await;
+        drop(gates);
+        victim.sends_failed(1).await;
+        broker.resume().await;
+        self.sandbox.committed().await;
+        self.sandbox.verdict(16).await
     }
 
     async fn unreadable(&self, count: usize) {
