@@ -203,6 +203,17 @@ impl Kafka {
         self.produce_to(None, key, payload, headers).await
     }
 
+    /// Writes an outcome that nobody has worked for, to a partition of the caller's choice.
+    ///
+    /// # Errors
+    /// The broker did not acknowledge it.
+    pub async fn produce_outcome_to(&self, partition: i32, outcome: &Outcome) -> anyhow::Result<Place> {
+        let payload = serde_json::to_vec(outcome).context("write the outcome as JSON")?;
+        let key = outcome.correlation_id.to_string();
+        let headers = Headers::new();
+        self.write(&self.names.outcomes, Some(partition), Some(key.as_bytes()), Some(&payload), &headers).await
+    }
+
     async fn produce_to(
         &self,
         partition: Option<i32>,
@@ -210,7 +221,17 @@ impl Kafka {
         payload: Option<&[u8]>,
         headers: &Headers,
     ) -> anyhow::Result<Place> {
-        let topic = &self.names.tasks;
+        self.write(&self.names.tasks, partition, key, payload, headers).await
+    }
+
+    async fn write(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &Headers,
+    ) -> anyhow::Result<Place> {
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: value.as_deref() }));
@@ -318,7 +339,7 @@ fn common(brokers: &str) -> ClientConfig {
     config
 }
 
-fn detach(headers: Option<&rdkafka::message::BorrowedHeaders>) -> Headers {
+pub(crate) fn detach(headers: Option<&rdkafka::message::BorrowedHeaders>) -> Headers {
     let headers = headers.iter().flat_map(|headers| headers.iter());
     headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
 }

@@ -5,7 +5,9 @@
 
 mod entry;
 mod history;
+mod invariant;
 mod judge;
+mod likeness;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use downloader::task::{Outcome, Task};
 
 pub use entry::{Entry, Expected, Place, Source, Subject, sha256};
+pub use invariant::{Invariant, Problem};
 pub use verdict::{Lie, Verdict};
 
 use crate::bucket::{Bucket, Object};

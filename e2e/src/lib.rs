@@ -36,6 +36,8 @@ pub mod fleet;
 #[cfg(feature = "containers")]
 pub mod management;
 #[cfg(feature = "containers")]
+pub mod naive;
+#[cfg(feature = "containers")]
 pub mod proxy;
 #[cfg(feature = "containers")]
 pub mod sandbox;

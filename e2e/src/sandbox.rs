@@ -177,6 +177,11 @@ impl Sandbox {
         &self.bucket_place.name
     }
 
+    /// Where its bucket is.
+    pub(crate) fn bucket_place(&self) -> &BucketPlace {
+        &self.bucket_place
+    }
+
     /// The server of pictures, in this process.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -270,6 +275,27 @@ impl Sandbox {
         self.faults.moment("the topic of tasks deleted and made again");
         let made = topics::create_tasks(&self.kafka).await;
         made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
+    }
+
+    /// From now on the broker refuses whatever is written to `topic`, of outcomes or of dead letters, as too large.
+    ///
+    /// # Panics
+    /// The broker doesn't take the setting.
+    pub async fn refuse_writes(&self, topic: &str) {
+        self.limit(topic, 1).await;
+    }
+
+    /// Ends [`Sandbox::refuse_writes`].
+    ///
+    /// # Panics
+    /// The broker doesn't take the setting.
+    pub async fn take_writes(&self, topic: &str) {
+        self.limit(topic, 1 << 20).await;
+    }
+
+    async fn limit(&self, topic: &str, bytes: u32) {
+        let limited = topics::limit(&self.kafka, topic, bytes).await;
+        limited.unwrap_or_else(|error| panic!("limit {topic} to {bytes} bytes: {error:#}"));
     }
 
     /// Commits for the group as a tool would, with nobody to blame for what it says. Brokers take it while the group has no

@@ -151,7 +151,14 @@ fn row(run: &Run, item: &Item, folder: &Path) -> anyhow::Result<Row> {
         },
         code: field(|outcome| outcome.code.clone()),
         description: field(|outcome| Some(outcome.description.clone())).unwrap_or_default(),
-        problems: run.verdict.wrong.get(&Subject::Task(item.id)).cloned().unwrap_or_default(),
+        problems: run
+            .verdict
+            .wrong
+            .get(&Subject::Task(item.id))
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect(),
         as_expected: None,
         attempts: outcome.as_ref().and_then(|outcome| outcome.attempts),
         width: outcome.as_ref().and_then(|outcome| outcome.width),

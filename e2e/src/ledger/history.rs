@@ -28,6 +28,7 @@ pub(super) fn judge(book: &Book, verdict: &mut Verdict) {
         verdict.lies.extend(partition.lies(book));
         verdict.rerun_recorded.extend(partition.rerun_recorded(book));
         verdict.late.extend(partition.late(book));
+        verdict.set_back.extend(partition.set_back(book));
     }
 }
 
@@ -162,6 +163,34 @@ impl Partition<'_> {
             })
         };
         self.entries.iter().filter(is_late).map(|known| known.entry.subject).collect()
+    }
+
+    /// Records that a commit opens again although the one before it, by another process, had closed them: where its writer had
+    /// committed before, it goes by what it knew then, and was not told since (I7). Who gets a partition back goes on from what
+    /// it finds, and a newcomer that does not believe what it finds was never an owner.
+    fn set_back(&self, book: &Book) -> BTreeSet<Subject> {
+        let end = book.offsets.iter().map(|offsets| (offsets.partition, offsets.high)).collect::<BTreeMap<_, _>>();
+        let (mut owners, mut set_back, mut before) = (BTreeSet::new(), BTreeSet::new(), None::<&CommitRecord>);
+        for commit in self.commits.iter().copied() {
+            let former = commit.run_id().is_some_and(|run_id| owners.contains(&run_id));
+            if let Some(before) = before.filter(|_| former)
+                && before.run_id().is_some_and(|run_id| commit.run_id() != Some(run_id))
+                && before.log_id() == commit.log_id()
+                && ![before, commit].iter().any(|either| is_a_tools(book, either))
+                && end.get(&before.partition).is_none_or(|end| before.next_offset <= Some(*end))
+            {
+                let opened = |known: &&Known<'_>| {
+                    let offset = known.place.offset;
+                    [before, commit].iter().all(|either| known.exists_at(either.at_ms))
+                        && before.claims(offset)
+                        && !commit.claims(offset)
+                };
+                set_back.extend(self.entries.iter().filter(opened).map(|known| known.entry.subject));
+            }
+            owners.extend(commit.run_id());
+            before = Some(commit);
+        }
+        set_back
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use downloader::error::Code;
 use downloader::task::{Outcome, Res, Task};
 
-use super::{Book, Entry, Expected, Source, Subject, Verdict, history, sha256};
+use super::likeness::Likeness;
+use super::{Book, Entry, Expected, Invariant, Problem, Source, Subject, Verdict, history, sha256};
 use crate::bucket::Object;
 use crate::kafka::{DeadLetter, Headers, header};
 
@@ -14,7 +16,7 @@ const SOURCE_SHA256: &str = "source-sha256";
 pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
     let mut verdict =
         Verdict { bound, strays: book.strays.clone(), commits: book.offsets.clone(), ..Verdict::default() };
-    let sharing = sharing(book);
+    let (sharing, likeness) = (sharing(book), Likeness::default());
     for entry in book.entries.values() {
         let subject = entry.subject;
         if !book.is_finished(entry) && history::is_gone(book, entry) {
@@ -28,7 +30,7 @@ pub(super) fn judge(book: &Book, bound: Option<usize>) -> Verdict {
             }
             continue;
         }
-        let problems = problems(book, entry);
+        let problems = problems(book, entry, &likeness);
         if !problems.is_empty() {
             verdict.wrong.insert(subject, problems);
         }
@@ -68,43 +70,50 @@ fn is_dead(book: &Book, place: &super::Place) -> bool {
     entry.is_some_and(|entry| matches!(entry.expected, Expected::DeadLetter { .. }))
 }
 
-fn problems(book: &Book, entry: &Entry) -> Vec<String> {
+fn problems(book: &Book, entry: &Entry, likeness: &Likeness) -> Vec<Problem> {
     let Some(outcome) = book.standing(entry.subject) else {
         return dead_letter_problems(book, entry);
     };
     let mut problems = Vec::new();
+    let contract = |what: String| Problem::new(Invariant::Contract, what);
     match (&entry.expected, outcome.res) {
         (Expected::Ok(source), Res::Ok) => problems.extend(source_problems(source, outcome)),
         (Expected::Error(expected), Res::Error) | (Expected::DeadLetter { code: expected, .. }, Res::Error)
             if code(outcome) != *expected =>
         {
-            problems.push(format!("Error {} where {expected} is expected", code(outcome)));
+            problems.push(contract(format!("Error {} where {expected} is expected", code(outcome))));
         }
-        (Expected::Ok(_), Res::Error) => problems.push(format!("Error {} where Ok is expected", code(outcome))),
+        (Expected::Ok(_), Res::Error) => {
+            problems.push(contract(format!("Error {} where Ok is expected", code(outcome))));
+        }
         (Expected::Error(expected) | Expected::DeadLetter { code: expected, .. }, Res::Ok) => {
-            problems.push(format!("Ok where Error {expected} is expected"));
+            problems.push(contract(format!("Ok where Error {expected} is expected")));
         }
         _ => {}
     }
     if outcome.res == Res::Ok
         && let Some(task) = &entry.task
     {
-        problems.extend(object_problems(book, task, outcome));
+        problems.extend(object_problems(book, task, outcome, likeness));
+    }
+    if let Some(code) = internal_code(book, entry.subject) {
+        problems.push(contract(format!("an outcome blames the task for {code}, even if it doesn't stand")));
     }
     if !ok_outcomes_agree(book, entry.subject) {
-        problems.push("its Ok outcomes name different bytes".into());
+        problems.push(Problem::new(Invariant::I5, "its Ok outcomes name different bytes"));
     }
     problems.extend(dead_letter_problems(book, entry));
     problems
 }
 
-fn source_problems(source: &Source, outcome: &Outcome) -> Vec<String> {
+fn source_problems(source: &Source, outcome: &Outcome) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut differ = |what: &str, expected: Option<String>, found: Option<String>| {
         if let Some(expected) = expected
             && found.as_ref() != Some(&expected)
         {
-            problems.push(format!("{what} is {}, not {expected}", found.as_deref().unwrap_or("not stated")));
+            let what = format!("{what} is {}, not {expected}", found.as_deref().unwrap_or("not stated"));
+            problems.push(Problem::new(Invariant::Contract, what));
         }
     };
     differ("the source's SHA-256", source.sha256.clone(), outcome.source_sha256.clone());
@@ -114,41 +123,47 @@ fn source_problems(source: &Source, outcome: &Outcome) -> Vec<String> {
 }
 
 /// What an `Ok` claims, compared with the objects (I2).
-fn object_problems(book: &Book, task: &Task, outcome: &Outcome) -> Vec<String> {
+fn object_problems(book: &Book, task: &Task, outcome: &Outcome, likeness: &Likeness) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let durable = |what: String| Problem::new(Invariant::I2, what);
     let object = |key: &String| book.objects.get(key).and_then(Option::as_ref);
     let (original, thumbnail) = (object(&task.target_path), object(&task.target_thumbnail_path));
     let mut compare = |name: &str, object: Option<&Object>, sha: &Option<String>, bytes: Option<u64>| {
         let Some(object) = object else {
-            problems.push(format!("the {name} is missing"));
+            problems.push(durable(format!("the {name} is missing")));
             return;
         };
         if bytes.is_some_and(|bytes| object.bytes.len() as u64 != bytes) {
-            problems.push(format!("the {name} has {} bytes, not {}", object.bytes.len(), bytes.unwrap_or_default()));
+            let (found, stated) = (object.bytes.len(), bytes.unwrap_or_default());
+            problems.push(durable(format!("the {name} has {found} bytes, not {stated}")));
         }
         if sha.as_ref().is_some_and(|sha| sha256(&object.bytes) != *sha) {
-            problems.push(format!("the {name} has another SHA-256 than the outcome says"));
+            problems.push(durable(format!("the {name} has another SHA-256 than the outcome says")));
         }
     };
     compare("original", original, &outcome.source_sha256, outcome.source_bytes);
     compare("thumbnail", thumbnail, &outcome.thumbnail_sha256, outcome.thumbnail_bytes);
     if let (Some(original), Some(thumbnail)) = (original, thumbnail) {
         if original.content_type != outcome.content_type {
-            problems.push(format!("the original is stored as {:?}", original.content_type));
+            let what = format!("the original is stored as {:?}", original.content_type);
+            problems.push(Problem::new(Invariant::Contract, what));
         }
         let found = sha256(&original.bytes);
         if thumbnail.metadata.get(SOURCE_SHA256) != Some(&found) {
-            problems.push("mixed pair: the thumbnail was made from another original".into());
+            problems.push(durable("mixed pair: the thumbnail was made from another original".into()));
         }
         if original.metadata.get(SOURCE_SHA256) != Some(&found) {
-            problems.push("the original's metadata name another SHA-256 than its bytes have".into());
+            problems.push(durable("the original's metadata name another SHA-256 than its bytes have".into()));
         }
-        problems.extend(thumbnail_problems(book, thumbnail, outcome));
+        if likeness.differ(&original.bytes, &thumbnail.bytes) {
+            problems.push(durable("the thumbnail shows another picture than the original".into()));
+        }
+        problems.extend(thumbnail_problem(book, thumbnail, outcome).map(durable));
     }
     problems
 }
 
-fn thumbnail_problems(book: &Book, thumbnail: &Object, outcome: &Outcome) -> Option<String> {
+fn thumbnail_problem(book: &Book, thumbnail: &Object, outcome: &Outcome) -> Option<String> {
     let decoded = match image::load_from_memory(&thumbnail.bytes) {
         Ok(decoded) => (decoded.width(), decoded.height()),
         Err(error) => return Some(format!("the thumbnail cannot be decoded: {error}")),
@@ -167,10 +182,10 @@ fn thumbnail_problems(book: &Book, thumbnail: &Object, outcome: &Outcome) -> Opt
     (!fits).then(|| format!("a thumbnail of {} does not show {width}x{height} within {edge}", shown(decoded)))
 }
 
-fn dead_letter_problems(book: &Book, entry: &Entry) -> Vec<String> {
+fn dead_letter_problems(book: &Book, entry: &Entry) -> Vec<Problem> {
     let Expected::DeadLetter { code, payload, key, headers, .. } = &entry.expected else { return Vec::new() };
     let letters = entry.place.and_then(|place| book.dead_letters.get(&place));
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> = Vec::new();
     for letter in letters.into_iter().flatten() {
         if letter.payload != *payload {
             problems.push("the dead letter has another payload".into());
@@ -186,12 +201,19 @@ fn dead_letter_problems(book: &Book, entry: &Entry) -> Vec<String> {
             problems.push(format!("the dead letter says {said}, not {code}"));
         }
     }
-    problems
+    problems.into_iter().map(|what| Problem::new(Invariant::Contract, what)).collect()
 }
 
 /// The headers that were not added.
 fn foreign(letter: &DeadLetter) -> Headers {
     letter.headers.iter().filter(|(name, _)| !name.starts_with("dead.")).cloned().collect()
+}
+
+/// A code that no outcome may have: our own infrastructure failed.
+fn internal_code(book: &Book, subject: Subject) -> Option<String> {
+    let records = book.outcomes.get(&subject).into_iter().flatten();
+    let mut codes = records.filter_map(|record| record.outcome.code.clone());
+    codes.find(|code| Code::INTERNAL.iter().any(|internal| internal.as_str() == code))
 }
 
 /// A repeat leaves the same bytes (I5).

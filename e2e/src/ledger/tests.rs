@@ -79,7 +79,7 @@ impl Run {
     fn wrong(&self) -> String {
         let verdict = self.ledger.verdict(None);
         assert!(!verdict.is_green(), "{verdict}");
-        verdict.wrong[&Subject::Task(7)].join("; ")
+        verdict.wrong[&Subject::Task(7)].iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -193,6 +193,19 @@ fn objects_that_are_not_what_the_outcome_says_are_wrong() {
     }
 }
 
+/// Hashes and metadata are all as they should be: only who looks at the picture sees it.
+#[test]
+fn a_thumbnail_of_another_picture_is_wrong() {
+    let run = run();
+    let other = image::RgbImage::from_pixel(128, 72, image::Rgb([200, 30, 30]));
+    let mut thumbnail = std::io::Cursor::new(Vec::new());
+    other.write_to(&mut thumbnail, image::ImageFormat::Png).unwrap();
+    let run = Run { thumbnail: thumbnail.into_inner(), ..run };
+    run.put_both();
+    run.end(run.outcome());
+    assert_eq!(run.wrong(), "the thumbnail shows another picture than the original");
+}
+
 #[test]
 fn wrong_sizes_are_wrong() {
     let run = run();
@@ -247,7 +260,10 @@ fn repeats_and_reruns_are_named_and_red_above_the_bound() {
     assert_eq!((verdict.repeated[&Subject::Task(7)], verdict.rerun[&Subject::Task(7)]), (2, 2));
     assert!(!run.ledger.verdict(Some(0)).is_green());
     run.end(Outcome { attempts: Some(2), ..error(Code::HttpStatusTransient) });
-    assert!(run.ledger.verdict(Some(1)).is_green(), "an Error after an Ok changes nothing for a reader");
+    assert!(run.ledger.verdict(Some(2)).is_green(), "an Error after an Ok changes nothing for a reader");
+    let verdict = run.ledger.verdict(Some(1));
+    assert_eq!(verdict.broken(), [Invariant::I4].into(), "one record, and two outcomes too many\n{verdict}");
+    assert!(verdict.to_string().ends_with("verdict: RED (I4)"), "{verdict}");
 }
 
 #[test]
@@ -268,6 +284,15 @@ fn repeats_that_name_other_bytes_are_wrong() {
     run.end(run.outcome());
     run.end(Outcome { thumbnail_sha256: Some(sha256(b"other")), ..run.outcome() });
     assert!(run.wrong().contains("different bytes"), "{}", run.wrong());
+}
+
+#[test]
+fn an_error_of_our_own_infrastructure_is_wrong_though_an_ok_stands() {
+    let run = run();
+    run.put_both();
+    run.end(error(Code::BrokerUnavailable));
+    run.end(run.outcome());
+    assert!(run.wrong().contains("blames the task for broker_unavailable"), "{}", run.wrong());
 }
 
 #[test]

@@ -16,10 +16,10 @@ const STAGES = {
   management: ["management", "The Java application: the request, its task, its reading of the outcome."],
 };
 const MARKS = {
-  lost: "LOST", wrong: "WRONG", lied: "LIED ABOUT", late: "LATE", recorded: "RERUN THOUGH DONE",
+  lost: "LOST", wrong: "WRONG", lied: "LIED ABOUT", late: "LATE", set_back: "SET BACK", recorded: "RERUN THOUGH DONE",
   repeated: "repeated", rerun: "rerun", expired: "expired",
 };
-const SEVERE = ["lost", "wrong", "lied", "late", "recorded"];
+const SEVERE = ["lost", "wrong", "lied", "late", "set_back", "recorded"];
 const SHADES = [1, 0.68, 0.46, 0.3];
 const shade = (process) => (process == null ? 1 : SHADES[process % SHADES.length]);
 const whoIs = (process) => (process == null ? "unknown" : data.processes[process].name);

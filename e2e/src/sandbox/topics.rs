@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -68,6 +68,22 @@ pub(super) async fn delete_below(kafka: &Kafka, place: Place) -> anyhow::Result<
     list.add_partition_offset(&kafka.names().tasks, place.partition, Offset::Offset(place.offset))?;
     let deleted = admin(kafka)?.delete_records(&list, &options()).await.context("ask to delete them")?;
     deleted.elements().iter().try_for_each(|element| element.error()).context("delete them")
+}
+
+/// Of a topic of outcomes or dead letters, how large a batch of records may be, in bytes.
+///
+/// # Errors
+/// The broker refused.
+pub(super) async fn limit(kafka: &Kafka, topic: &str, bytes: u32) -> anyhow::Result<()> {
+    let bytes = bytes.to_string();
+    // What is not named goes back to its default.
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic))
+        .set("max.message.bytes", &bytes)
+        .set("message.timestamp.type", "LogAppendTime");
+    for altered in admin(kafka)?.alter_configs(&[config], &options()).await.context("ask for it")? {
+        altered.map_err(|(what, error)| anyhow!("{what:?}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Makes topics and waits until the broker leads them all: it acknowledges a topic before it knows of it.

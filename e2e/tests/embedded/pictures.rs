@@ -24,9 +24,7 @@ async fn every_committed_picture_comes_to_its_stated_end() {
     let wrong: Vec<String> = verdict
         .wrong
         .iter()
-        .map(|(subject, problems)| {
-            format!("{} ({}): {}", notes[subject].file, notes[subject].note, problems.join("; "))
-        })
+        .map(|(subject, problems)| format!("{} ({}): {problems:?}", notes[subject].file, notes[subject].note))
         .collect();
     assert!(verdict.is_green(), "{verdict}\n{}", wrong.join("\n"));
     assert!(verdict.orphans.is_empty(), "objects of refused pictures: {verdict}");

@@ -11,6 +11,7 @@ mod groups;
 mod harness;
 mod hostile;
 mod limits;
+mod mutants;
 mod network;
 mod offsets;
 mod page;

@@ -6,7 +6,7 @@ use downloader::task::{Outcome, Task};
 
 use crate::expect::unix_ms;
 use crate::kafka::{CommitRecord, GroupCommit, OutcomeRecord, PartitionOffsets};
-use crate::ledger::{Expected, Ledger, Place, Subject, Verdict};
+use crate::ledger::{Expected, Invariant, Ledger, Place, Subject, Verdict};
 
 const PARTITION: i32 = 2;
 const LAST: i64 = 4;
@@ -276,4 +276,50 @@ fn an_owner_that_got_the_partition_back_may_publish() {
     run.commit(VICTIM, 0, &[], 0, 15_000);
     run.finish_all(16_500);
     run.verdict().assert_green();
+}
+
+/// The first owner commits what `said` says after its successor has finished and committed everything.
+fn said_by_a_former_owner(said: (i64, &[i64], i64)) -> Verdict {
+    let run = run();
+    run.commit(VICTIM, 0, &[], 0, 0);
+    run.finish_all(1);
+    run.commit(HEIR, 0, &[], 0, 2);
+    run.commit(HEIR, LAST + 1, &[], LAST + 1, 3);
+    run.commit(VICTIM, said.0, said.1, said.2, 4);
+    run.verdict()
+}
+
+#[test]
+fn a_former_owners_commit_may_not_open_what_its_successor_closed() {
+    let verdict = said_by_a_former_owner((2, &[2, 4], 5));
+    assert_eq!(verdict.set_back, [Subject::Task(12), Subject::Task(14)].into(), "{verdict}");
+    assert_eq!(verdict.broken(), [Invariant::I7].into(), "{verdict}");
+    assert!(verdict.to_string().contains("I7 broken: 2 opened again by a former owner's commit: 12 14"), "{verdict}");
+}
+
+#[test]
+fn an_owner_that_goes_on_from_what_it_found_sets_nothing_back() {
+    said_by_a_former_owner((LAST + 1, &[], LAST + 1)).assert_green();
+}
+
+#[test]
+fn a_newcomer_that_believes_nothing_and_an_owner_that_repeats_itself_set_nothing_back() {
+    let run = run();
+    run.finish_all(1);
+    run.commit(VICTIM, 5, &[], 5, 2);
+    run.commit(HEIR, 0, &[], 0, 3);
+    run.commit(HEIR, 3, &[], 3, 4);
+    run.commit(HEIR, 1, &[], 1, 5);
+    assert!(run.verdict().set_back.is_empty(), "{}", run.verdict());
+}
+
+#[test]
+fn what_a_tool_said_may_be_said_again_otherwise() {
+    let run = run();
+    run.finish_all(1);
+    run.commit(VICTIM, 1, &[], 1, 2);
+    run.ledger.commits_itself(GroupCommit { partition: PARTITION, offset: 3, metadata: String::new() });
+    run.commit(HEIR, 3, &[], 3, 3);
+    run.commit(VICTIM, 1, &[], 1, 4);
+    assert!(run.verdict().set_back.is_empty(), "{}", run.verdict());
 }

@@ -43,6 +43,7 @@ pub(super) enum Kind {
     Wrong,
     Lied,
     Late,
+    SetBack,
     Recorded,
     Repeated,
     Rerun,
@@ -260,7 +261,7 @@ fn marks(verdict: &Verdict, subject: Subject) -> Vec<Mark> {
         mark(Kind::Lost, if over { "lost, and a commit has passed it" } else { "not finished" }.to_owned());
     }
     if let Some(problems) = verdict.wrong.get(&subject) {
-        mark(Kind::Wrong, problems.join("; "));
+        mark(Kind::Wrong, problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
     for lie in verdict.lies.iter().filter(|lie| lie.subjects.contains(&subject)) {
         let (offset, partition) = (lie.next_offset, lie.partition);
@@ -268,6 +269,9 @@ fn marks(verdict: &Verdict, subject: Subject) -> Vec<Mark> {
     }
     if verdict.late.contains(&subject) {
         mark(Kind::Late, "published by a process that had long lost its partition".to_owned());
+    }
+    if verdict.set_back.contains(&subject) {
+        mark(Kind::SetBack, "opened again by a commit of a former owner".to_owned());
     }
     if verdict.rerun_recorded.contains(&subject) {
         mark(Kind::Recorded, "run again though a commit had recorded it as finished".to_owned());
