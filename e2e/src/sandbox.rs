@@ -14,7 +14,7 @@ pub use evidence::folder as evidence_folder;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -62,6 +62,7 @@ pub struct Sandbox {
     /// Its containers' ways to Kafka.
     links: Mutex<Vec<Link>>,
     management: Mutex<Option<SemaphorePermit<'static>>>,
+    began: Instant,
 }
 
 impl Sandbox {
@@ -143,6 +144,7 @@ impl Sandbox {
             containers: Mutex::default(),
             links: Mutex::default(),
             management: Mutex::default(),
+            began: Instant::now(),
             stack,
             kafka,
             bucket_place,
@@ -378,6 +380,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        evidence::note_time(&self.name, self.began.elapsed());
         let containers = std::mem::take(self.containers.get_mut().unwrap_or_else(PoisonError::into_inner));
         if std::thread::panicking() || run::kept() {
             evidence::write(self, &containers);

@@ -32,6 +32,16 @@ pub fn folder(name: &str) -> PathBuf {
     repository().join("target/e2e").join(name)
 }
 
+/// Notes how long a sandbox lived, for who looks for the slowest: seconds and name, a line each, in `target/e2e/times.txt`.
+pub(super) fn note_time(name: &str, lived: Duration) {
+    let folder = repository().join("target/e2e");
+    let line = format!("{:7.1} s  {name}\n", lived.as_secs_f64());
+    let opened = fs::create_dir_all(&folder)
+        .and_then(|()| fs::OpenOptions::new().create(true).append(true).open(folder.join("times.txt")));
+    // In one piece: other tests write too.
+    let _ = opened.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
+}
+
 /// Takes away what an earlier run of the test left.
 pub(super) fn clear(name: &str) -> anyhow::Result<()> {
     let folder = folder(name);
