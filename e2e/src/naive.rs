@@ -157,8 +157,7 @@ impl Naive {
     /// It has not within [`PATIENCE`].
     pub async fn quiet_after(&self, records: usize) {
         self.until("it is quiet", |shared| {
-            let (received, unsaid) = (shared.counts.received.load(Ordering::SeqCst), shared.partitions().unsaid());
-            received >= records && !unsaid
+            shared.counts.received.load(Ordering::SeqCst) >= records && shared.partitions().is_quiet()
         })
         .await;
     }

@@ -79,7 +79,17 @@ impl Sandbox {
     /// # Panics
     /// As [`Sandbox::start`].
     pub async fn with_partitions(name: &str, partitions: i32) -> Sandbox {
-        let sandbox = Sandbox::on(Stack::shared().await.clone(), name, partitions).await;
+        let sandbox = Sandbox::on(Stack::shared().await.clone(), name, partitions, None).await;
+        sandbox.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
+    }
+
+    /// The same, but until [`Sandbox::take_writes`] the broker refuses whatever is written to one topic, of outcomes or of dead
+    /// letters, as too large.
+    ///
+    /// # Panics
+    /// As [`Sandbox::start`].
+    pub async fn that_refuses_writes(name: &str, partitions: i32, refused: fn(&Names) -> &str) -> Sandbox {
+        let sandbox = Sandbox::on(Stack::shared().await.clone(), name, partitions, Some(refused)).await;
         sandbox.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
     }
 
@@ -91,7 +101,7 @@ impl Sandbox {
         let start = async {
             let stack = Stack::shared().await.with_broker(&name.replace('_', "-"), settings).await?;
             let broker = stack.broker.container.clone();
-            anyhow::Ok(Sandbox::on(stack, name, partitions).await?.owning(broker))
+            anyhow::Ok(Sandbox::on(stack, name, partitions, None).await?.owning(broker))
         };
         start.await.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
     }
@@ -104,7 +114,7 @@ impl Sandbox {
         let start = async {
             let stack = Stack::shared().await.with_store(&name.replace('_', "-"), kind).await?;
             let store = stack.store.container.clone();
-            anyhow::Ok(Sandbox::on(stack, name, PARTITIONS).await?.owning(store))
+            anyhow::Ok(Sandbox::on(stack, name, PARTITIONS, None).await?.owning(store))
         };
         start.await.unwrap_or_else(|error| panic!("start sandbox {name}: {error:#}"))
     }
@@ -116,10 +126,17 @@ impl Sandbox {
         self
     }
 
-    async fn on(stack: Stack, name: &str, partitions: i32) -> anyhow::Result<Sandbox> {
+    async fn on(
+        stack: Stack,
+        name: &str,
+        partitions: i32,
+        refused: Option<fn(&Names) -> &str>,
+    ) -> anyhow::Result<Sandbox> {
         evidence::clear(name)?;
         let kafka = Kafka::connect(&stack.broker.bootstrap(), Names::of(name))?;
-        topics::create(&kafka, partitions).await.context("create the topics")?;
+        topics::create(&kafka, partitions, refused.map(|refused| refused(kafka.names())))
+            .await
+            .context("create the topics")?;
         let bucket_place = BucketPlace {
             endpoint: stack.store.endpoint(),
             region: STORE_REGION.to_owned(),
@@ -279,25 +296,13 @@ impl Sandbox {
         made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
     }
 
-    /// From now on the broker refuses whatever is written to `topic`, of outcomes or of dead letters, as too large.
-    ///
-    /// # Panics
-    /// The broker doesn't take the setting.
-    pub async fn refuse_writes(&self, topic: &str) {
-        self.limit(topic, 1).await;
-    }
-
-    /// Ends [`Sandbox::refuse_writes`].
+    /// From about now on the broker takes what is written to `topic`, which it refused.
     ///
     /// # Panics
     /// The broker doesn't take the setting.
     pub async fn take_writes(&self, topic: &str) {
-        self.limit(topic, 1 << 20).await;
-    }
-
-    async fn limit(&self, topic: &str, bytes: u32) {
-        let limited = topics::limit(&self.kafka, topic, bytes).await;
-        limited.unwrap_or_else(|error| panic!("limit {topic} to {bytes} bytes: {error:#}"));
+        let taken = topics::take_writes(&self.kafka, topic).await;
+        taken.unwrap_or_else(|error| panic!("let {topic} be written to: {error:#}"));
     }
 
     /// Commits for the group as a tool would, with nobody to blame for what it says. Brokers take it while the group has no

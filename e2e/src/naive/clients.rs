@@ -96,10 +96,7 @@ impl ConsumerContext for Callbacks {
         if lost {
             shared.counts.losses.fetch_add(1, Ordering::SeqCst);
         } else {
-            let commits = shared.sayable();
-            if !commits.is_empty() && commit(client, &self.names.tasks, &commits).is_err() {
-                shared.partitions().say_again();
-            }
+            shared.say(|commits| commit(client, &self.names.tasks, commits));
         }
         let kept = if lost { Defect::CommitAfterLoss } else { Defect::CommitForMovedPartition };
         if shared.has(kept) {

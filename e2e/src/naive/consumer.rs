@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rdkafka::error::KafkaResult;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,12 +19,23 @@ use crate::kafka::GroupCommit;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Shared {
-    /// What there is to commit. Whoever takes it has to commit it, or say that it couldn't.
-    pub(super) fn sayable(&self) -> Vec<GroupCommit> {
+    /// Commits what there is to say by `commit`, and says it another time if that fails.
+    pub(super) fn say(&self, commit: impl FnOnce(&[GroupCommit]) -> KafkaResult<()>) {
         let silent = self.has(Defect::NeverCommits) || self.has(Defect::AutoCommit) || !self.commits;
+        let commits = {
+            let mut partitions = self.partitions();
+            if !partitions.unsaid() {
+                return;
+            }
+            partitions.commits(self.run_id, self.defect)
+        };
+        // Not a member at the moment, or in a rebalance.
+        let failed = !silent && commit(&commits).is_err();
         let mut partitions = self.partitions();
-        let commits = if partitions.unsaid() { partitions.commits(self.run_id, self.defect) } else { Vec::new() };
-        if silent { Vec::new() } else { commits }
+        if failed {
+            partitions.say_again();
+        }
+        partitions.said();
     }
 }
 
@@ -80,16 +92,10 @@ async fn until(stalled: &mut watch::Receiver<bool>, wanted: bool) {
 }
 
 async fn say(clients: &Clients, shared: &Arc<Shared>) {
-    let commits = shared.sayable();
-    if commits.is_empty() {
+    if !shared.partitions().unsaid() {
         return;
     }
     let (consumer, topic, shared) = (clients.consumer.clone(), clients.names.tasks.clone(), shared.clone());
-    let said = tokio::task::spawn_blocking(move || {
-        // Not a member at the moment, or in a rebalance: another time.
-        if commit(&*consumer, &topic, &commits).is_err() {
-            shared.partitions().say_again();
-        }
-    });
+    let said = tokio::task::spawn_blocking(move || shared.say(|commits| commit(&*consumer, &topic, commits)));
     said.await.unwrap_or_else(|panic| panic!("a commit fails: {panic}"));
 }

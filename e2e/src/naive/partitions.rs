@@ -19,6 +19,8 @@ pub(super) struct Partitions {
     /// The highest offset that was ever received; only a defect looks at it.
     highest: BTreeMap<i32, i64>,
     assignments: u64,
+    /// Commits on their way to the broker.
+    saying: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ pub(super) struct Ticket {
 
 impl Partitions {
     pub(super) fn of(names: &Names) -> Partitions {
-        Partitions { names: names.clone(), owned: BTreeMap::new(), highest: BTreeMap::new(), assignments: 0 }
+        Partitions { names: names.clone(), owned: BTreeMap::new(), highest: BTreeMap::new(), assignments: 0, saying: 0 }
     }
 
     /// The partition is ours, and the group holds this for it.
@@ -132,7 +134,17 @@ impl Partitions {
         self.owned.values().any(|owned| owned.unsaid)
     }
 
-    /// Everything there is to say; if it cannot be said, [`Partitions::say_again`].
+    /// Whether nothing is left to be said, or on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.unsaid() && self.saying == 0
+    }
+
+    /// What [`Partitions::commits`] gave out has been answered.
+    pub(super) fn said(&mut self) {
+        self.saying -= 1;
+    }
+
+    /// Everything there is to say, until [`Partitions::said`]; if it cannot be said, [`Partitions::say_again`] before that.
     pub(super) fn commits(&mut self, run_id: u64, defect: Option<Defect>) -> Vec<GroupCommit> {
         let commit = |(partition, owned): (&i32, &Owned)| {
             let map = match defect {
@@ -142,6 +154,7 @@ impl Partitions {
             self.commit(*partition, owned.next_offset, map, run_id, defect)
         };
         let commits = self.owned.iter().map(commit).collect();
+        self.saying += 1;
         self.owned.values_mut().for_each(|owned| owned.unsaid = false);
         commits
     }
@@ -207,7 +220,9 @@ mod tests {
         assert!(first.unsaid());
         let (commit, note) = said(&mut first, None);
         assert_eq!((commit.offset, note.unfinished, note.end), (1, vec![1, 4], 8));
-        assert!(!first.unsaid());
+        assert!(!first.unsaid() && !first.is_quiet(), "it is on its way");
+        first.said();
+        assert!(first.is_quiet());
         let mut heir = Partitions::of(&Names::of("t"));
         heir.assigned(0, Some(&commit), None);
         let skipped = (0..9).filter(|offset| heir.received(at(*offset), None) == Received::Skip).collect::<Vec<_>>();

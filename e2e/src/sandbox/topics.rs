@@ -20,17 +20,19 @@ type Admin = Arc<AdminClient<DefaultClientContext>>;
 /// Partitions of outcomes and of dead letters.
 const OUTCOME_PARTITIONS: i32 = 4;
 
-/// Creates the three topics on the one broker, that of the tasks with so many partitions.
+/// Creates the three topics on the one broker, that of the tasks with so many partitions. What is written to `refused` is too
+/// large for it from the first record on: a setting that is made later takes effect some time after it was taken.
 ///
 /// # Errors
 /// The broker refused: for instance since another test has the same name.
-pub(super) async fn create(kafka: &Kafka, partitions: i32) -> anyhow::Result<()> {
+pub(super) async fn create(kafka: &Kafka, partitions: i32, refused: Option<&str>) -> anyhow::Result<()> {
     let names = kafka.names();
     let tasks = NewTopic::new(&names.tasks, partitions, TopicReplication::Fixed(1));
     // By the broker's clock, so that an outcome and a commit can be told apart by time.
     let [outcomes, dead] = [&names.outcomes, &names.dead].map(|name| {
         let topic = NewTopic::new(name, OUTCOME_PARTITIONS, TopicReplication::Fixed(1));
-        topic.set("message.timestamp.type", "LogAppendTime")
+        let topic = topic.set("message.timestamp.type", "LogAppendTime");
+        if refused == Some(name.as_str()) { topic.set("max.message.bytes", "1") } else { topic }
     });
     make(kafka, &[tasks, outcomes, dead]).await
 }
@@ -70,16 +72,13 @@ pub(super) async fn delete_below(kafka: &Kafka, place: Place) -> anyhow::Result<
     deleted.elements().iter().try_for_each(|element| element.error()).context("delete them")
 }
 
-/// Of a topic of outcomes or dead letters, how large a batch of records may be, in bytes.
+/// Takes back that a topic of outcomes or dead letters refuses what is written to it.
 ///
 /// # Errors
 /// The broker refused.
-pub(super) async fn limit(kafka: &Kafka, topic: &str, bytes: u32) -> anyhow::Result<()> {
-    let bytes = bytes.to_string();
+pub(super) async fn take_writes(kafka: &Kafka, topic: &str) -> anyhow::Result<()> {
     // What is not named goes back to its default.
-    let config = AlterConfig::new(ResourceSpecifier::Topic(topic))
-        .set("max.message.bytes", &bytes)
-        .set("message.timestamp.type", "LogAppendTime");
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("message.timestamp.type", "LogAppendTime");
     for altered in admin(kafka)?.alter_configs(&[config], &options()).await.context("ask for it")? {
         altered.map_err(|(what, error)| anyhow!("{what:?}: {error}"))?;
     }

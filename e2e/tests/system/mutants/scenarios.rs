@@ -58,6 +58,8 @@ impl Scenario {
             _ => 1,
         };
         let sandbox = match self {
+            Scenario::OutcomesRefused => Sandbox::that_refuses_writes(&name, partitions, |names| &names.outcomes).await,
+            Scenario::DeadLettersRefused => Sandbox::that_refuses_writes(&name, partitions, |names| &names.dead).await,
             // It is stopped: nobody else may be on it.
             Scenario::SendsTimeOut => Sandbox::on_a_broker_with(&name, partitions, &[]).await,
             _ => Sandbox::with_partitions(&name, partitions).await,
@@ -193,9 +195,8 @@ impl World {
         self.sandbox.verdict(3).await
     }
 
-    /// The broker acknowledges nothing on `topic` for a while.
+    /// The broker refuses whatever is written to `topic`, and later takes it.
     async fn writes_refused(&self, topic: String) -> Verdict {
-        self.sandbox.refuse_writes(&topic).await;
         self.produce(0, "good", 2).await;
         self.unreadable(2).await;
         let victim = self.victim().start();
