@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Row;
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 940.0;
 const LABEL: f64 = 190.0;
 const BAR: f64 = 14.0;
 const GAP: f64 = 12.0;
@@ -42,7 +42,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
         );
         for ((number, cell), colour) in row.cells.iter().enumerate().zip(COLOURS) {
             let y = top + number as f64 * BAR;
-            let width = (WIDTH - LABEL - 90.0) * (cell.ratio / RATIO_MAX).min(1.0);
+            let width = (WIDTH - LABEL - 130.0) * (cell.ratio / RATIO_MAX).min(1.0);
             let _ = writeln!(
                 svg,
                 "<rect x=\"{LABEL}\" y=\"{y}\" width=\"{width:.1}\" height=\"{}\" fill=\"{colour}\"/>\
