@@ -70,7 +70,20 @@ impl Fault {
     }
 
     /// Whom it meets; none: more than one member.
-    pub fn member(self) -> Option<usize> {
+    pub fn member(mut self) -> Option<usize> {
+        self.member_mut().copied()
+    }
+
+    /// The same at another member.
+    #[must_use]
+    pub fn at(mut self, member: usize) -> Fault {
+        if let Some(number) = self.member_mut() {
+            *number = member;
+        }
+        self
+    }
+
+    fn member_mut(&mut self) -> Option<&mut usize> {
         match self {
             Fault::Killed(number)
             | Fault::Drained(number)
@@ -81,22 +94,6 @@ impl Fault {
             | Fault::StoreFails(number, _) => Some(number),
             _ => None,
         }
-    }
-
-    /// The same at another member.
-    #[must_use]
-    pub fn at(mut self, member: usize) -> Fault {
-        match &mut self {
-            Fault::Killed(number)
-            | Fault::Drained(number)
-            | Fault::Stopped(number)
-            | Fault::CutOff(number)
-            | Fault::Forgotten(number)
-            | Fault::SlowKafka(number, _)
-            | Fault::StoreFails(number, _) => *number = member,
-            _ => {}
-        }
-        self
     }
 
     /// The most records that may run again for it in a fleet of so many members, each with `parallel` at once (I4): what was

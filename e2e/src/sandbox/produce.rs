@@ -23,6 +23,15 @@ impl Sandbox {
         self.ledger.clone()
     }
 
+    /// Writes `count` tasks for one small picture, each under a path of its own, which `name` tells from others'.
+    ///
+    /// # Panics
+    /// As [`Sandbox::produce`].
+    pub async fn produce_copies(&self, name: &str, count: usize) {
+        let urls: Vec<_> = (0..count).map(|n| self.origin.url(&format!("/n/{name}{n}/grey.jpg"))).collect();
+        self.produce(&urls).await;
+    }
+
     /// Writes a task for any URL, and what should become of it; its id.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Random schedules of work and faults. The long mode is a program: `--bin chaos`.
 
-use e2e::chaos::{of_seed, run, seed};
+use e2e::chaos::{Schedule, of_seed, run, seed};
 
 /// Schedules in every run of the tests.
 const SCHEDULES: u64 = 3;
@@ -22,4 +22,12 @@ async fn random_schedules_lose_nothing() {
         }
     }
     assert!(red.is_empty(), "E2E_SEED={first:#x}\n{}", red.join("\n"));
+}
+
+/// Claim: a schedule in which no fault bit proves nothing, and fails. Fault: none. Verdict: an error that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_without_a_fault_fails() {
+    let nothing = Schedule { steps: Vec::new(), members: 1, ..of_seed(0) };
+    let why = run(nothing).await.expect_err("no fault bit");
+    assert!(why.contains("no fault bit"), "{why}");
 }

@@ -144,14 +144,14 @@ async fn scenario(place: Place, signal: Signal, protocol: Protocol) -> Verdict {
     let sandbox = Sandbox::start(&name).await;
     let start = || sandbox.downloader().protocol(protocol).setting("DRAIN_TIMEOUT", "10s");
     let victim = start().by_link().by_store_proxy().with_failpoints().start().await;
-    produce(&sandbox, "before", 8).await;
+    sandbox.produce_copies("before", 8).await;
     sandbox.settled().await;
     sandbox.committed().await;
 
     let gate = place.hold(&sandbox, &victim);
     let held = sandbox.origin().url(HELD);
     sandbox.produce(&[held]).await;
-    produce(&sandbox, "at", AT_PLACE - 1).await;
+    sandbox.produce_copies("at", AT_PLACE - 1).await;
     let mut heir = None;
     match place {
         // What brings it about is another member.
@@ -176,13 +176,13 @@ async fn scenario(place: Place, signal: Signal, protocol: Protocol) -> Verdict {
         // The origin holds the successor too.
         gate.open();
     }
-    produce(&sandbox, "after", 8).await;
+    sandbox.produce_copies("after", 8).await;
     sandbox.settled().await;
     if signal == Signal::Stop {
         gate.open();
         victim.resume().await;
         awake_again(&sandbox, place, &victim).await;
-        produce(&sandbox, "awake", 8).await;
+        sandbox.produce_copies("awake", 8).await;
         sandbox.settled().await;
     }
     sandbox.committed().await;
@@ -208,18 +208,13 @@ async fn awake_again(sandbox: &Sandbox, place: Place, victim: &Downloader) {
     .await;
 }
 
-async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
-    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
-    sandbox.produce(&urls).await;
-}
-
 /// Claim: the control: without a signal nothing runs again at any place. Fault: none, though each place is reached and held
 /// for a moment. Verdict: green, with no rerun.
 #[tokio::test(flavor = "multi_thread")]
 async fn held_at_every_place_and_let_go_nothing_runs_again() {
     let sandbox = Sandbox::start("held_at_every_place").await;
     let owner = sandbox.downloader().by_link().by_store_proxy().with_failpoints().start().await;
-    produce(&sandbox, "before", 8).await;
+    sandbox.produce_copies("before", 8).await;
     sandbox.settled().await;
     for (at, place) in PLACES.into_iter().enumerate() {
         // Only an end or another member brings these about.
@@ -230,7 +225,7 @@ async fn held_at_every_place_and_let_go_nothing_runs_again() {
         if place == Place::MidFetch {
             sandbox.produce(&[sandbox.origin().url(HELD)]).await;
         }
-        produce(&sandbox, &format!("at{at}"), AT_PLACE).await;
+        sandbox.produce_copies(&format!("at{at}"), AT_PLACE).await;
         gate.reached().await;
         gate.open();
         sandbox.settled().await;

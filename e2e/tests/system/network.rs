@@ -16,15 +16,10 @@ use tokio::time::timeout;
 const RECOVERY: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(8);
 
-async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
-    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
-    sandbox.produce(&urls).await;
-}
-
 /// A downloader that owns every partition, has finished some tasks, and works on one that the origin holds.
 async fn owner_at_work(sandbox: &Sandbox, start: Builder<'_>) -> (Downloader, Gate) {
     let owner = start.start().await;
-    produce(sandbox, "before", 8).await;
+    sandbox.produce_copies("before", 8).await;
     sandbox.settled().await;
     sandbox.committed().await;
     let (held, gate) = sandbox.origin().hold("/held.jpg");
@@ -61,7 +56,7 @@ async fn cut_off_and_back(protocol: Protocol) {
     owned(&sandbox, "the heir owns everything", |owners| owners.iter().all(|(p, run)| former.get(p) != Some(run)))
         .await;
     gate.open();
-    produce(&sandbox, "meanwhile", 8).await;
+    sandbox.produce_copies("meanwhile", 8).await;
     sandbox.settled().await;
 
     victim.link().restore();
@@ -69,7 +64,7 @@ async fn cut_off_and_back(protocol: Protocol) {
     let returned = |owners: &BTreeMap<i32, u64>| owners.values().any(|run| former.values().any(|former| former == run));
     owned(&sandbox, "the former owner is back", returned).await;
     assert!(healed.elapsed() <= RECOVERY, "it took {:?}\n{}", healed.elapsed(), victim.logs().await);
-    produce(&sandbox, "after", 8).await;
+    sandbox.produce_copies("after", 8).await;
     sandbox.settled().await;
     sandbox.committed().await;
     let verdict = sandbox.verdict(Verdict::rerun_bound(256, 1)).await;
@@ -103,7 +98,7 @@ async fn cut_off_alone(name: &str, protocol: Protocol, restore: impl FnOnce(&Lin
     victim.link().cut();
     victim.link().bites().await;
     gate.open();
-    produce(&sandbox, "meanwhile", 8).await;
+    sandbox.produce_copies("meanwhile", 8).await;
     eventually("the group has no members", PATIENCE, async || {
         sandbox.kafka().has_no_members().await.map_err(|error| format!("{error:#}"))
     })
@@ -128,7 +123,7 @@ async fn a_hundred_partitions_are_opened_over_a_slow_network() {
     let far = sandbox.downloader().by_link().start().await;
     far.link().delay(Duration::from_millis(40));
     assert!(sandbox.ledger().owners().is_empty(), "it had not opened any before");
-    produce(&sandbox, "far", 200).await;
+    sandbox.produce_copies("far", 200).await;
     sandbox.settled().await;
     let owned = sandbox.ledger().owners().len();
     assert_eq!(owned, PARTITIONS as usize, "{}", far.logs().await);
@@ -152,7 +147,7 @@ async fn stood_still_and_back(protocol: Protocol) {
     owned(&sandbox, "the heir owns everything", |owners| owners.iter().all(|(p, run)| former.get(p) != Some(run)))
         .await;
     gate.open();
-    produce(&sandbox, "meanwhile", 8).await;
+    sandbox.produce_copies("meanwhile", 8).await;
     sandbox.settled().await;
 
     victim.resume().await;
@@ -160,7 +155,7 @@ async fn stood_still_and_back(protocol: Protocol) {
     let returned = |owners: &BTreeMap<i32, u64>| owners.values().any(|run| former.values().any(|former| former == run));
     owned(&sandbox, "the former owner is back", returned).await;
     assert!(woken.elapsed() <= RECOVERY, "it took {:?}\n{}", woken.elapsed(), victim.logs().await);
-    produce(&sandbox, "after", 8).await;
+    sandbox.produce_copies("after", 8).await;
     sandbox.settled().await;
     sandbox.committed().await;
     let verdict = sandbox.verdict(Verdict::rerun_bound(256, 1)).await;
@@ -211,7 +206,7 @@ async fn drained_unanswered(name: &str, protocol: Protocol, fault: impl FnOnce(&
     drop(held);
 
     let _heir = sandbox.downloader().protocol(protocol).start().await;
-    produce(&sandbox, "after", 4).await;
+    sandbox.produce_copies("after", 4).await;
     sandbox.settled().await;
     sandbox.committed().await;
     let verdict = sandbox.verdict(Verdict::rerun_bound(256, 1)).await;

@@ -20,11 +20,11 @@ const MEMORY_MIB: i64 = 512;
 async fn a_picture_that_takes_all_memory_is_condemned() {
     let sandbox = Sandbox::start("all_memory").await;
     let start = || sandbox.downloader().with_failpoints().memory_mib(MEMORY_MIB).start();
-    produce(&sandbox, "before", 8).await;
+    sandbox.produce_copies("before", 8).await;
     let deadly = [&fixtures::image_bytes("grey.jpg").unwrap()[..], b"failpoint:allocate"].concat();
     let url = sandbox.origin().serve("/deadly.jpg", deadly);
     sandbox.produce_expecting_quarantine(url.as_str()).await;
-    produce(&sandbox, "behind", 8).await;
+    sandbox.produce_copies("behind", 8).await;
 
     let mut lives: Vec<Downloader> = vec![start().await];
     let mut later = 0;
@@ -33,7 +33,7 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
         if let Some(code) = last.container().exit_code().await {
             assert!(last.container().ran_out_of_memory().await, "exit code {code}\n{}", last.logs().await);
             lives.push(start().await);
-            produce(&sandbox, &format!("later{later}"), 4).await;
+            sandbox.produce_copies(&format!("later{later}"), 4).await;
             later += 1;
         }
         sandbox.ledger().settled()
@@ -47,9 +47,4 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
     assert_eq!(verdict.errors.get("quarantined"), Some(&1), "{verdict}");
     assert_eq!(verdict.ok, 16 + 4 * deaths, "{verdict}");
     assert_eq!(lives.last().expect("invariant: one was started").terminate().await, 0);
-}
-
-async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
-    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
-    sandbox.produce(&urls).await;
 }

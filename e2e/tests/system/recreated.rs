@@ -6,11 +6,6 @@ use e2e::sandbox::Sandbox;
 
 const BEFORE: usize = 10;
 
-async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
-    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
-    sandbox.produce(&urls).await;
-}
-
 /// Claim: a topic that was made again is another log, and is read from its start. Fault: it is made again under a downloader
 /// that works, and holds fewer records than the old one did. Verdict: all of both are finished; no commit called a record of
 /// the new log finished that was not.
@@ -29,14 +24,14 @@ async fn a_topic_made_again_longer_is_read_from_its_start() {
 async fn made_again(name: &str, protocol: Protocol, count: usize, stands_still: bool) {
     let sandbox = Sandbox::with_partitions(&format!("made_again_{name}_{}", protocol.as_str()), 1).await;
     let downloader = sandbox.downloader().protocol(protocol).start().await;
-    produce(&sandbox, "old", BEFORE).await;
+    sandbox.produce_copies("old", BEFORE).await;
     sandbox.settled().await;
     sandbox.committed().await;
     if stands_still {
         downloader.pause().await;
     }
     sandbox.recreate_topic().await;
-    produce(&sandbox, "new", count).await;
+    sandbox.produce_copies("new", count).await;
     if stands_still {
         let offsets = sandbox.kafka().offsets().await.expect("the offsets can be read");
         assert!(offsets[0].high > BEFORE as i64, "the fault is active: {offsets:?}");

@@ -41,11 +41,11 @@ async fn a_store_that_fails_fails_no_task() {
 
 async fn server_fails(sandbox: &Sandbox, fault: Fault, protocol: Protocol, part: &str) {
     let mut fleet = Fleet::start(sandbox, protocol, 2).await;
-    produce(sandbox, "before", 8).await;
+    sandbox.produce_copies("before", 8).await;
     sandbox.settled().await;
     let (held, gate) = sandbox.origin().hold("/held.jpg");
     sandbox.produce(&[held]).await;
-    produce(sandbox, "under_way", UNDER_WAY - 1).await;
+    sandbox.produce_copies("under_way", UNDER_WAY - 1).await;
     gate.reached().await;
 
     let standing = fault.apply(&mut fleet, async || {}).await;
@@ -62,7 +62,7 @@ async fn server_fails(sandbox: &Sandbox, fault: Fault, protocol: Protocol, part:
     }
     standing.heal(&mut fleet, async || {}).await;
     let healed = Instant::now();
-    produce(sandbox, "after", 8).await;
+    sandbox.produce_copies("after", 8).await;
     sandbox.settled().await;
     let took = healed.elapsed();
     assert!(took <= RECOVERY + SESSION, "{}: it took {took:?}\n{}", fault.kind(), fleet.member(0).logs().await);
@@ -73,9 +73,4 @@ async fn server_fails(sandbox: &Sandbox, fault: Fault, protocol: Protocol, part:
     for number in 0..fleet.size() {
         assert_eq!(fleet.member(number).container().exit_code().await, None, "{}: it lives", fault.kind());
     }
-}
-
-async fn produce(sandbox: &Sandbox, name: &str, count: usize) {
-    let urls: Vec<_> = (0..count).map(|n| sandbox.origin().url(&format!("/n/{name}{n}/grey.jpg"))).collect();
-    sandbox.produce(&urls).await;
 }
