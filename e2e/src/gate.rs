@@ -51,9 +51,10 @@ impl Gate {
     /// Fewer came within [`PATIENCE`].
     pub async fn reached_by(&self, requests: usize) {
         let mut reached = self.shared.reached.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, reached.wait_for(|count| *count >= requests)).await;
-        let count = *self.shared.reached.borrow();
-        assert!(waited.is_ok(), "{count} of {requests} requests for {} reached the gate in {PATIENCE:?}", self.path);
+        // What it returns is a lock: to read the count again under it would wait for a writer that waits for us.
+        let has_come = tokio::time::timeout(PATIENCE, reached.wait_for(|count| *count >= requests)).await.is_ok();
+        let count = self.count();
+        assert!(has_come, "{count} of {requests} requests for {} reached the gate in {PATIENCE:?}", self.path);
     }
 
     /// How many requests have come to the gate.
