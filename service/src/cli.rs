@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use crate::cgroup;
 use crate::config::{Kind, SETTINGS, Setting, Settings, parse};
 use crate::drain::{self, Exit, FLUSH_MAX};
 use crate::error::{Class, Classified, Code, Dependency};
@@ -85,10 +86,23 @@ async fn run(settings: &Settings) -> anyhow::Result<i32> {
         settings = ?settings.changed,
         "downloader starts"
     );
+    warn_of_little_memory(settings, cgroup::memory_max());
     let stop = drain::on_signal().context("listen for signals")?;
     let result = crate::run(settings, telemetry.metrics(), telemetry.run_id(), stop).await;
     let flush = result.as_ref().map_or(FLUSH_MAX, |ended| ended.deadlines.flush());
     ended(telemetry, result.map(|ended| ended.exit), flush).await
+}
+
+/// The budgets are obeyed, whatever the container has; then the kernel decides.
+fn warn_of_little_memory(settings: &Settings, container_bytes: Option<u64>) {
+    let budgets_bytes = settings.source_bytes_in_flight_max.saturating_add(settings.decode_bytes_max);
+    if let Some(container_bytes) = container_bytes.filter(|bytes| *bytes <= budgets_bytes) {
+        warn!(
+            container_bytes,
+            budgets_bytes,
+            "the container has less memory than pictures may take; lower SOURCE_BYTES_IN_FLIGHT_MAX or DECODE_BYTES_MAX"
+        );
+    }
 }
 
 async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {

@@ -39,6 +39,7 @@ pub mod store;
 pub mod task;
 pub mod trial;
 
+mod cgroup;
 mod failpoint;
 mod pipeline;
 mod service;

@@ -7,7 +7,6 @@
 //! Killed here: the children die with us, nothing was published, and the record comes again; what was seen is forgotten.
 //! The parent never reads the record: its bytes, and what they name, are touched in the child only.
 
-mod cgroup;
 mod child;
 mod evidence;
 mod frame;
@@ -26,6 +25,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::warn;
 
+use crate::cgroup;
 use crate::config::Settings;
 use crate::flow::retry::RetryPolicy;
 use crate::task::RecordIdentity;

@@ -8,9 +8,8 @@ use e2e::sandbox::Sandbox;
 
 /// An owner that finds this many unclean ends works carefully, in children.
 const DEATHS_MAX: usize = 2;
-/// More than a child may take by its own limit. Where the container's is the lower one, the kernel may kill the parent while
-/// the child's memory is not given back yet, and then it takes a death more.
-const MEMORY_MIB: i64 = 512;
+/// Less than the budgets allow, so that a child's own limit has to follow the container's.
+const MEMORY_MIB: i64 = 192;
 
 /// Claim: a picture for which the kernel kills whoever decodes it is put aside at the price of two processes. Fault: with the image
 /// for tests, one that allocates until it is killed, among honest ones; a supervisor starts another container each time.
@@ -27,6 +26,7 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
     sandbox.produce_copies("behind", 8).await;
 
     let mut lives: Vec<Downloader> = vec![start().await];
+    lives[0].logs_line("the container has less memory than pictures may take").await;
     let mut later = 0;
     eventually("every record is finished", 4 * PATIENCE, async || {
         let last = lives.last().expect("invariant: one was started");

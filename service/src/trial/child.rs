@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getppid, getrlimit, setrlimit};
 use tracing::Instrument as _;
 
 use super::frame::{self, Order, Report};
+use crate::cgroup;
 use crate::config::Settings;
 use crate::flow::limits::ByteBudget;
 use crate::image::Pool;
@@ -55,7 +56,7 @@ fn work() -> anyhow::Result<()> {
     anyhow::ensure!(parent == i32::try_from(order.parent).ok(), "the parent is gone");
     let texts = order.settings.drain(..).map(|(name, text)| (name.into(), text.into()));
     let settings = Settings::load(texts, &HashMap::new())?;
-    limit(Resource::Data, data_bytes_max(&settings)).context("limit the memory")?;
+    limit(Resource::Data, data_bytes_max(&settings, cgroup::memory_max())).context("limit the memory")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let telemetry = telemetry::init(&settings)?;
     let result = runtime.block_on(decide(&settings, telemetry, &order, payload));
@@ -92,9 +93,12 @@ fn say(report: &Report) -> anyhow::Result<()> {
 
 /// Most that a child's memory may grow to: one decode at its maximum, the source in all its copies, and the rest. A
 /// record that needs more would do so in any process. RLIMIT_DATA counts stacks and every private writable mapping.
-fn data_bytes_max(settings: &Settings) -> u64 {
+/// A part of the container's is left to the parent: a kernel that has just killed the child may see no memory of it come
+/// back for a moment, and kill the parent as well.
+fn data_bytes_max(settings: &Settings, container: Option<u64>) -> u64 {
     let source = settings.source_bytes_max.saturating_mul(SOURCE_COPIES);
-    settings.decode_bytes_max.saturating_add(source).saturating_add(BASE_BYTES)
+    let need = settings.decode_bytes_max.saturating_add(source).saturating_add(BASE_BYTES);
+    need.min(container.map_or(u64::MAX, |bytes| bytes / 4 * 3))
 }
 
 /// Before all else: die with the parent, leave no core, and go first when memory runs out.
@@ -153,11 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_follows_the_budgets() {
-        let by_default = data_bytes_max(&settings(&[]));
-        assert_eq!(by_default, (128 + 4 * 20 + 64) << 20);
-        assert_eq!(data_bytes_max(&settings(&[("DECODE_BYTES_MAX", "1GiB")])), by_default + (896 << 20));
-        let large = settings(&[("SOURCE_BYTES_MAX", "100MiB")]);
-        assert_eq!(data_bytes_max(&large), by_default + 4 * (80 << 20));
+    fn the_limit_follows_the_budgets_within_the_container() {
+        let most = |variables: &[(&str, &str)], container| data_bytes_max(&settings(variables), container) >> 20;
+        assert_eq!(most(&[], None), 128 + 4 * 20 + 64);
+        assert_eq!(most(&[("DECODE_BYTES_MAX", "1GiB")], None), 1024 + 4 * 20 + 64);
+        assert_eq!(most(&[("SOURCE_BYTES_MAX", "100MiB")], None), 128 + 4 * 100 + 64);
+        assert_eq!(most(&[], Some(512 << 20)), 128 + 4 * 20 + 64);
+        assert_eq!(most(&[], Some(192 << 20)), 144);
     }
 }
