@@ -2,11 +2,22 @@
 //!
 //! An entry lives as long as somebody holds or waits for a permit of it, so the table is no larger than the tasks taken.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
+
+/// Origins whose keys a thread remembers; then it begins anew.
+const REMEMBERED_MAX: usize = 1024;
+/// Longer ones are not worth it.
+const REMEMBERED_BYTES_MAX: usize = 128;
+
+thread_local! {
+    /// The keys of origins, by what stands before a URL's path.
+    static REMEMBERED: RefCell<HashMap<Box<str>, HostKey>> = RefCell::default();
+}
 
 /// Scheme, host and port of a request. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +29,34 @@ impl HostKey {
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         HostKey(format!("{}://{host}:{}", url.scheme(), url.port_or_known_default().unwrap_or_default()).into())
     }
+
+    /// The key of the URL that `text` is; none: it is no URL. Of many URLs of one origin the first alone is parsed.
+    pub fn in_text(text: &str) -> Option<HostKey> {
+        let parsed = || Url::parse(text).ok().as_ref().map(HostKey::of);
+        let Some(origin) = plain_origin(text) else { return parsed() };
+        REMEMBERED.with_borrow_mut(|remembered| {
+            if let Some(known) = remembered.get(origin) {
+                return Some(known.clone());
+            }
+            let key = parsed()?;
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(origin.into(), key.clone());
+            Some(key)
+        })
+    }
+}
+
+/// What of a URL's text decides about its origin, where nothing behind it can change that: no characters that a parser leaves
+/// out or cuts off, and two slashes before the host.
+fn plain_origin(text: &str) -> Option<&str> {
+    let after = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    let length = after.find(['/', '\\', '?', '#']).unwrap_or(after.len());
+    let origin = text.get(..text.len() - after.len() + length)?;
+    let is_plain =
+        length > 0 && origin.len() <= REMEMBERED_BYTES_MAX && origin.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain.then_some(origin)
 }
 
 /// The shares of all origins.
@@ -89,6 +128,24 @@ impl Drop for HostPermit {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_remembered_is_what_parsing_says(
+            scheme in "https?://|HTTP://|http:/|ftp://|http:",
+            origin in r"[a-cA-C.@:8 \t\\/%\[\]é]{0,6}",
+            rests in prop::collection::vec(r"[ab/?#@:\\ \n.]{0,6}", 1..4),
+        ) {
+            for rest in rests {
+                let text = format!("{scheme}{origin}{rest}");
+                let parsed = Url::parse(&text).ok().as_ref().map(HostKey::of);
+                prop_assert_eq!(HostKey::in_text(&text), parsed, "{:?}", text);
+            }
+        }
+    }
 
     fn url(text: &str) -> Url {
         text.parse().expect("a URL")

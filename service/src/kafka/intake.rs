@@ -5,6 +5,7 @@
 //! waits was begun, and nothing that runs is committed.
 
 mod delivery;
+mod gauges;
 mod queue;
 mod state;
 
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "shuttle")]
 use shuttle::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use delivery::Delivery;
+pub use gauges::Sizes;
 
 use super::commit::Commits;
 use crate::flow::hosts::HostKey;
@@ -46,25 +47,6 @@ pub(super) struct Intake {
     leased: Notify,
     commits: Commits,
     metrics: Metrics,
-}
-
-/// Numbers for the gauges.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sizes {
-    /// Records received and not finished.
-    pub unfinished: usize,
-    /// Of these, records that have not started.
-    pub waiting: usize,
-    /// Partitions owned.
-    pub partitions: usize,
-    /// Of these, partitions that are paused because enough of their records wait.
-    pub paused: usize,
-    /// Of these, partitions without a running lease: nothing of them starts or is published.
-    pub unleased: usize,
-    /// The largest metadata of a partition's last commit, in UTF-16 units, and what it may take.
-    pub metadata_units: (usize, usize),
-    /// Unclean ends in a row over the records of one partition, the most of all.
-    pub strikes: u8,
 }
 
 /// Where a record belongs.
@@ -160,7 +142,7 @@ impl Intake {
         let mut state = self.lock();
         let opened = state.progress.open(partition, epoch, found, Instant::now())?;
         state.waiting.insert(partition, Queue::default());
-        state.ended.insert(partition, CancellationToken::new());
+        state.ended.insert(partition, Arc::default());
         state.log_end.insert(partition, found.log_end);
         drop(state);
         let committed = found.committed;
@@ -216,7 +198,9 @@ impl Intake {
         };
         let partition = delivery.ticket.partition;
         delivery.ticket.epoch = epoch;
-        delivery.ended = state.ended.get(&partition).cloned().unwrap_or_default();
+        if let Some(ended) = state.ended.get(&partition) {
+            delivery.ended = ended.clone();
+        }
         state.waiting.entry(partition).or_default().push(delivery);
         // Offsets can jump past what was announced.
         let wants_commit = state.progress.wants_commit(partition);
@@ -259,7 +243,7 @@ impl Intake {
                     state.forget(partition);
                     state.progress.restarted(partition, offset);
                     state.waiting.insert(partition, Queue::default());
-                    state.ended.insert(partition, CancellationToken::new());
+                    state.ended.insert(partition, Arc::default());
                     self.commits.soon();
                 }
                 Err(distrust) => {
@@ -397,62 +381,6 @@ impl Intake {
         state.paused.extend(&pause);
         state.paused.retain(|partition| !resume.contains(partition));
         (pause, resume)
-    }
-
-    /// The broker said where the logs begin and end.
-    pub(super) fn log_bounds(&self, bounds: impl Iterator<Item = (i32, i64, i64)>) {
-        let mut state = self.lock();
-        let mut expired = 0;
-        for (partition, start, end) in bounds {
-            state.log_end.insert(partition, end);
-            expired += state.expired(partition, start);
-        }
-        drop(state);
-        if expired > 0 {
-            self.metrics.records_expired(expired);
-            warn!(expired, "retention took records before they were worked on");
-        }
-    }
-
-    /// Records unread or unfinished, as far as the broker has said where the logs end.
-    pub(super) fn lag(&self) -> Option<u64> {
-        let state = self.lock();
-        let mut unread = 0;
-        for partition in state.progress.partitions() {
-            let end = *state.log_end.get(&partition)?;
-            let next = state.progress.received_next(partition).unwrap_or(end);
-            unread += state.progress.open_within(partition, next, end);
-        }
-        Some(unread + u64::try_from(state.progress.unfinished()).unwrap_or(u64::MAX))
-    }
-
-    /// When the oldest unfinished record was written, in Unix milliseconds.
-    pub(super) fn oldest_written_ms(&self) -> Option<i64> {
-        self.lock().progress.oldest_written_ms()
-    }
-
-    /// Numbers for the gauges.
-    pub(super) fn sizes(&self) -> Sizes {
-        let (state, now) = (self.lock(), Instant::now());
-        Sizes {
-            unfinished: state.progress.unfinished(),
-            waiting: state.waiting.values().map(Queue::len).sum(),
-            partitions: state.progress.partitions().count(),
-            paused: state.paused.len(),
-            unleased: state.progress.unleased(now),
-            metadata_units: state.progress.metadata_units(),
-            strikes: state.progress.strikes(),
-        }
-    }
-
-    /// The partitions that are ours.
-    pub(super) fn partitions(&self) -> Vec<i32> {
-        self.lock().progress.partitions().collect()
-    }
-
-    /// Received and unfinished, for the log of an end that could not close everything.
-    pub(super) fn open_records(&self) -> Vec<(i32, i64)> {
-        self.lock().progress.open_records().collect()
     }
 }
 

@@ -1,17 +1,19 @@
 //! A record on its way through the pipeline, and what it holds of the intake meanwhile.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use opentelemetry::Context;
 use rdkafka::message::OwnedHeaders;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::Intake;
 use crate::flow::hosts::HostKey;
 use crate::kafka::headers;
 use crate::progress::Care;
 use crate::task::{self, RecordIdentity, Ticket};
+
+/// Of records that nobody owns yet.
+static NEVER: LazyLock<Arc<CancellationToken>> = LazyLock::new(Arc::default);
 
 /// A record that may be worked on.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub struct Delivery {
     /// How carefully it has to be worked.
     pub care: Care,
     /// Fires when the record stops being ours: from then on nothing may be published for it.
-    pub ended: CancellationToken,
+    pub ended: Arc<CancellationToken>,
     pub(super) host: OnceLock<Option<HostKey>>,
     /// Once it has started.
     pub(super) share: Option<Share>,
@@ -48,7 +50,7 @@ impl Delivery {
             timestamp_ms,
             ticket: Ticket { partition, offset, epoch: 0 },
             care: Care::None,
-            ended: CancellationToken::new(),
+            ended: NEVER.clone(),
             host: OnceLock::new(),
             share: None,
         }
@@ -107,7 +109,7 @@ impl Delivery {
 
     /// Whose server the task asks. Looks into the record, so it is not asked of a suspect.
     pub(super) fn host(&self) -> Option<&HostKey> {
-        let host = || Some(HostKey::of(&Url::parse(&task::url_in(self.payload.as_deref()?)?).ok()?));
+        let host = || HostKey::in_text(&task::url_in(self.payload.as_deref()?)?);
         self.host.get_or_init(host).as_ref()
     }
 }

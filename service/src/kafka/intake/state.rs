@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ const JUMPS_MAX: usize = 1024;
 pub(super) struct State {
     pub(super) progress: Progress,
     pub(super) waiting: BTreeMap<i32, Queue>,
-    pub(super) ended: HashMap<i32, CancellationToken>,
+    pub(super) ended: HashMap<i32, Arc<CancellationToken>>,
     /// The end of each partition's log, as the broker last said.
     pub(super) log_end: HashMap<i32, i64>,
     jumps: Vec<Jump>,
