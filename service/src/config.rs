@@ -60,6 +60,7 @@ pub struct Settings {
     #[serde(deserialize_with = "bytes")]
     pub decode_bytes_max: u64,
     pub thumbnail_edge_px: u32,
+    pub thumbnail_quality: u8,
     #[serde(deserialize_with = "duration")]
     pub commit_interval: Duration,
     #[serde(deserialize_with = "duration")]

@@ -3,6 +3,7 @@
 //! The header is judged before anything is decoded, and the memory that decoding takes is reserved before it is used.
 //! Nothing here knows where the bytes come from, or what becomes of the thumbnail.
 
+mod color;
 #[cfg(feature = "failpoints")]
 mod deadly;
 mod decode;
@@ -35,7 +36,16 @@ pub struct Pool {
     workers: Workers,
     budget: ByteBudget,
     pixels_max: u64,
+    form: Form,
+}
+
+/// What a thumbnail is to be.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Its longest edge, in pixels.
     edge: u32,
+    /// Of a JPEG, 1..=100.
+    quality: u8,
 }
 
 /// A thumbnail, and what was found out about its source.
@@ -60,7 +70,7 @@ pub struct Thumbnail {
 }
 
 impl Pool {
-    /// A pool by `SOURCE_PIXELS_MAX` and `THUMBNAIL_EDGE_PX`, with a thread for each processor.
+    /// A pool by `SOURCE_PIXELS_MAX`, `THUMBNAIL_EDGE_PX` and `THUMBNAIL_QUALITY`, with a thread for each processor.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -82,7 +92,7 @@ impl Pool {
             workers: Workers::start(threads.get())?,
             budget: decode_budget,
             pixels_max: settings.source_pixels_max,
-            edge: settings.thumbnail_edge_px,
+            form: Form { edge: settings.thumbnail_edge_px, quality: settings.thumbnail_quality },
         })
     }
 
@@ -99,9 +109,9 @@ impl Pool {
     /// # Cancel safety
     /// Safe: work that has begun is finished on its thread, with its reservation, and dropped.
     pub async fn thumbnail(&self, source: Bytes) -> Result<Thumbnail, ImageError> {
-        let (pixels_max, edge) = (self.pixels_max, self.edge);
+        let (pixels_max, form) = (self.pixels_max, self.form);
         let judged = source.clone();
-        let header = self.run(move || header::read(&judged, pixels_max, edge)).await?;
+        let header = self.run(move || header::read(&judged, pixels_max, form.edge)).await?;
         let (needed, budget) = (header.decode_bytes, self.budget.total());
         if needed > budget {
             return Err(ImageError::MemoryLimit { needed, budget });
@@ -110,7 +120,7 @@ impl Pool {
         failpoint::reach(Point::BeforeDecode).await;
         self.run(move || {
             let _held = reservation;
-            make(&source, header, edge)
+            make(&source, header, form)
         })
         .await
     }
@@ -123,19 +133,19 @@ impl Pool {
     }
 }
 
-fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageError> {
+fn make(source: &[u8], header: Header, form: Form) -> Result<Thumbnail, ImageError> {
     #[cfg(feature = "failpoints")]
     deadly::obey(source);
     let (orientation, encoded) = match header.way {
         Way::Whole => {
             let decoded = decode::decode(source, header)?;
             failpoint::reach_blocking(Point::MidDecode);
-            (decoded.orientation, thumbnail::make(decoded, edge)?)
+            (decoded.orientation, thumbnail::make(decoded, form)?)
         }
         Way::Shrunk(scale) => {
-            let planes = shrink::planes(source, header, scale, edge)?;
+            let planes = shrink::planes(source, header, scale, form.edge)?;
             failpoint::reach_blocking(Point::MidDecode);
-            (planes.orientation, thumbnail::of_planes(planes)?)
+            (planes.orientation, thumbnail::of_planes(planes, form.quality)?)
         }
     };
     let (source_width, source_height) = thumbnail::shown(header.width, header.height, orientation);
@@ -149,6 +159,15 @@ fn make(source: &[u8], header: Header, edge: u32) -> Result<Thumbnail, ImageErro
         source_width,
         source_height,
     })
+}
+
+/// For the fuzzer: any bytes, without the threads and the budget, and so without a net for panics.
+///
+/// # Errors
+/// As [`Pool::thumbnail`].
+#[cfg(fuzzing)]
+pub fn fuzz_thumbnail(source: &[u8], pixels_max: u64, edge: u32) -> Result<Thumbnail, ImageError> {
+    make(source, header::read(source, pixels_max, edge)?, Form { edge, quality: 80 })
 }
 
 #[cfg(test)]

@@ -122,6 +122,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("DECODE_BYTES_MAX", Kind::Bytes(MIB, 64 * GIB), "128MiB", "bytes used by decoders at once, over all tasks"),
     setting("THUMBNAIL_EDGE_PX", Kind::Count(1, 4096), "128", "longest edge of a thumbnail, in pixels"),
+    setting(
+        "THUMBNAIL_QUALITY",
+        Kind::Count(1, 100),
+        "80",
+        "quality of a thumbnail that is a JPEG; one that is transparent is a PNG",
+    ),
     setting("COMMIT_INTERVAL", Kind::Duration(10, 60 * SECOND), "1s", "time between commits"),
     setting(
         "COMMIT_LEASE",

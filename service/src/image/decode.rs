@@ -5,12 +5,14 @@ mod png;
 
 use std::fmt::Display;
 use std::io::Cursor;
+use std::rc::Rc;
 
 use image::codecs::gif::GifDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, Limits};
 
+use super::color::ToSrgb;
 use super::error::ImageError;
 use super::header::{Format, Header};
 
@@ -21,6 +23,8 @@ const REASON_CHARS_MAX: usize = 200;
 pub(super) struct Decoded {
     pub(super) picture: DynamicImage,
     pub(super) orientation: Orientation,
+    /// What its numbers mean as colours; none: sRGB.
+    pub(super) to_srgb: Option<Rc<ToSrgb>>,
 }
 
 /// Decodes the first frame of `source`.
@@ -40,10 +44,13 @@ fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<Decoded, Image
     }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(header.decode_bytes);
-    // Metadata that cannot be read turns nothing, and spoils nothing.
+    // Metadata that cannot be read turns and colours nothing, and spoils nothing.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let profile = decoder.icc_profile().unwrap_or_default();
+    let is_grey = !decoder.color_type().has_color();
+    let to_srgb = profile.and_then(|profile| ToSrgb::of(&profile, is_grey));
     let picture = decoder.set_limits(limits).and_then(|()| DynamicImage::from_decoder(decoder));
-    Ok(Decoded { picture: picture.map_err(|error| explain(&error, header))?, orientation })
+    Ok(Decoded { picture: picture.map_err(|error| explain(&error, header))?, orientation, to_srgb })
 }
 
 fn explain(error: &image::ImageError, header: Header) -> ImageError {

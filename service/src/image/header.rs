@@ -22,8 +22,8 @@ const SIDE_MAX: u32 = 65_500;
 const OVERHEAD_BYTES: u64 = 1 << 20;
 const ROWS_BYTES_PER_WIDTH: u64 = 256;
 const COLUMNS_BYTES_PER_PIXEL: u64 = 8;
-/// Of a thumbnail made of planes: they, they turned, and its bytes.
-const THUMBNAIL_BYTES_PER_PIXEL: u64 = 9;
+/// Of a thumbnail made of planes: they, they turned, their pixels before and after a conversion of colours, and its bytes.
+const THUMBNAIL_BYTES_PER_PIXEL: u64 = 15;
 /// What the resizer weighs samples by, for each of a side.
 const WEIGHTS_BYTES_PER_SAMPLE: u64 = 64;
 

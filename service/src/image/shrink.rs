@@ -3,6 +3,7 @@
 //! Every thread keeps a decoder and a resizer, so that tables and memory serve for the next picture.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
@@ -11,6 +12,7 @@ use image::GrayImage;
 use image::metadata::Orientation;
 use jpeg_shrink::{Color, Decoder, Error, Jpeg, Plane, Scale};
 
+use super::color::ToSrgb;
 use super::decode::{corrupt, disagrees, unsupported};
 use super::error::ImageError;
 use super::header::Header;
@@ -32,12 +34,14 @@ struct Tools {
 pub(super) struct Planes {
     pub(super) colors: Colors,
     pub(super) orientation: Orientation,
+    /// What its numbers mean as colours; none: sRGB.
+    pub(super) to_srgb: Option<Rc<ToSrgb>>,
 }
 
 /// Planes of a thumbnail.
 pub(super) enum Colors {
     Grey(GrayImage),
-    /// Chroma has half of each side that is even, and all of one that is odd.
+    /// Chroma has half of each side that is even, and all of one that is odd; all of both where colours are converted.
     YCbCr([GrayImage; 3]),
     Rgb([GrayImage; 3]),
 }
@@ -70,8 +74,10 @@ impl Tools {
         if let Some(damage) = picture.damage() {
             return Err(corrupt(header, &damage));
         }
+        let is_grey = !matches!(picture.color(), Color::YCbCr | Color::Rgb);
+        let to_srgb = jpeg.icc_profile().and_then(|profile| ToSrgb::of(&profile, is_grey));
         let size = fit(header.width, header.height, edge);
-        let half = |side: u32| if side.is_multiple_of(2) { side / 2 } else { side };
+        let half = |side: u32| if side.is_multiple_of(2) && to_srgb.is_none() { side / 2 } else { side };
         let mut resize = |plane: &Plane<'_>, size| resize(&mut self.resizer, plane, size);
         let colors = match (picture.color(), picture.planes()) {
             (Color::YCbCr, [luma, cb, cr]) => {
@@ -84,7 +90,7 @@ impl Tools {
             (_, [luma, ..]) => Colors::Grey(resize(luma, size)?),
             (_, []) => return Err(disagrees(header)),
         };
-        Ok(Planes { colors, orientation })
+        Ok(Planes { colors, orientation, to_srgb })
     }
 }
 

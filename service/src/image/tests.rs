@@ -245,7 +245,7 @@ fn png_of(picture: &DynamicImage) -> Bytes {
 
 fn thumbnail_now(source: &[u8]) -> Result<Thumbnail, ImageError> {
     let header = header::read(source, 1_000_000, 128)?;
-    make(source, header, 128)
+    make(source, header, Form { edge: 128, quality: 80 })
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Pixels -> a thumbnail: resized, turned upright, encoded. The same pixels give the same bytes.
 //!
-//! Nothing of the source's metadata goes into it. A colour profile is dropped too: its colours are taken for sRGB.
+//! Nothing of the source's metadata goes into it. Its colours are sRGB, whatever profile the source has.
 
 mod planar;
 
@@ -13,14 +13,13 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder as _, RgbImage};
 use jpeg_encoder::{ColorType as JpegColour, Encoder as JpegEncoder, EncodingError, SamplingFactor};
 
+use super::Form;
 use super::decode::Decoded;
 use super::error::ImageError;
 use super::header::Format;
 use super::shrink::{Colors, Planes};
 use super::size::fit;
 use planar::Planar;
-
-const JPEG_QUALITY: u8 = 80;
 
 /// An encoded thumbnail.
 pub(super) struct Encoded {
@@ -43,51 +42,64 @@ pub(super) fn shown(width: u32, height: u32, orientation: Orientation) -> (u32, 
     }
 }
 
-/// Makes a thumbnail that fits a square of `edge`.
-pub(super) fn make(decoded: Decoded, edge: u32) -> Result<Encoded, ImageError> {
-    let Decoded { picture, orientation } = decoded;
+/// Makes a thumbnail of this form.
+pub(super) fn make(decoded: Decoded, form: Form) -> Result<Encoded, ImageError> {
+    let Decoded { picture, orientation, to_srgb } = decoded;
     let is_transparent = is_transparent(&picture);
-    let (width, height) = fit(picture.width(), picture.height(), edge);
+    let (width, height) = fit(picture.width(), picture.height(), form.edge);
     let mut small = resize(picture, width, height, is_transparent)?;
+    if let Some(to_srgb) = to_srgb {
+        small = to_srgb.convert(small);
+    }
     small.apply_orientation(orientation);
-    let (format, bytes) = if is_transparent { (Format::Png, png(&small)?) } else { (Format::Jpeg, jpeg(&small)?) };
+    let (format, bytes) =
+        if is_transparent { (Format::Png, png(&small)?) } else { (Format::Jpeg, jpeg(&small, form.quality)?) };
     Ok(Encoded { bytes: bytes.into(), format, width: small.width(), height: small.height() })
 }
 
 /// Makes a thumbnail of planes that have its size.
-pub(super) fn of_planes(planes: Planes) -> Result<Encoded, ImageError> {
-    let Planes { colors, orientation } = planes;
+pub(super) fn of_planes(planes: Planes, quality: u8) -> Result<Encoded, ImageError> {
+    let Planes { colors, orientation, to_srgb } = planes;
     let upright = |plane: GrayImage| {
         let mut plane = DynamicImage::from(plane);
         plane.apply_orientation(orientation);
         plane.into_luma8()
     };
-    let (bytes, (width, height)) = match colors {
-        Colors::Grey(luma) => {
-            let luma = DynamicImage::from(upright(luma));
-            (jpeg(&luma)?, (luma.width(), luma.height()))
-        }
-        Colors::YCbCr(planes) => {
+    let picture: DynamicImage = match colors {
+        Colors::YCbCr(planes) if to_srgb.is_none() => {
             let planes = planes.map(upright);
-            (planar_jpeg(&planes)?, planes[0].dimensions())
+            let (width, height) = planes[0].dimensions();
+            let bytes = planar_jpeg(&planes, quality)?.into();
+            return Ok(Encoded { bytes, format: Format::Jpeg, width, height });
         }
-        Colors::Rgb(planes) => {
-            let rgb = interleaved(&planes.map(upright));
-            let size = rgb.dimensions();
-            (jpeg(&rgb.into())?, size)
-        }
+        Colors::YCbCr(planes) => interleaved(planes.map(upright), rgb).into(),
+        Colors::Rgb(planes) => interleaved(planes.map(upright), |pixel| pixel).into(),
+        Colors::Grey(luma) => upright(luma).into(),
     };
+    let picture = match to_srgb {
+        Some(to_srgb) => to_srgb.convert(picture),
+        None => picture,
+    };
+    let (width, height) = (picture.width(), picture.height());
+    let bytes = jpeg(&picture, quality)?;
     Ok(Encoded { bytes: bytes.into(), format: Format::Jpeg, width, height })
 }
 
-/// Red, green and blue, all of one size -> pixels.
-fn interleaved([red, green, blue]: &[GrayImage; 3]) -> RgbImage {
-    let mut pixels = RgbImage::new(red.width(), red.height());
-    for (((pixel, red), green), blue) in pixels.pixels_mut().zip(red.pixels()).zip(green.pixels()).zip(blue.pixels()) {
-        let ([red], [green], [blue]) = (red.0, green.0, blue.0);
-        pixel.0 = [red, green, blue];
+/// Three planes of one size -> pixels, of which `color` makes red, green and blue.
+fn interleaved([first, second, third]: [GrayImage; 3], color: impl Fn([u8; 3]) -> [u8; 3]) -> RgbImage {
+    let mut pixels = RgbImage::new(first.width(), first.height());
+    let samples = first.as_raw().iter().zip(second.as_raw()).zip(third.as_raw());
+    for (pixel, ((first, second), third)) in pixels.pixels_mut().zip(samples) {
+        pixel.0 = color([*first, *second, *third]);
     }
     pixels
+}
+
+/// Luma and chroma -> red, green and blue, as JFIF 1.02 defines them, in 16 bits behind the point.
+fn rgb([luma, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let (luma, cb, cr) = (i32::from(luma) << 16, i32::from(cb) - 128, i32::from(cr) - 128);
+    let level = |sum: i32| u8::try_from(((sum + (1 << 15)) >> 16).clamp(0, 255)).unwrap_or(u8::MAX);
+    [level(luma + 91_881 * cr), level(luma - 22_554 * cb - 46_802 * cr), level(luma + 116_130 * cb)]
 }
 
 /// Whether anything shines through any pixel.
@@ -111,7 +123,7 @@ fn resize(picture: DynamicImage, width: u32, height: u32, use_alpha: bool) -> Re
     Ok(small)
 }
 
-fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
+fn jpeg(picture: &DynamicImage, quality: u8) -> Result<Vec<u8>, ImageError> {
     let (pixels, colour) = if picture.color().has_color() {
         (picture.to_rgb8().into_raw(), JpegColour::Rgb)
     } else {
@@ -119,14 +131,14 @@ fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
     };
     let (width, height) = (side(picture.width())?, side(picture.height())?);
     let mut bytes = Vec::new();
-    encoder(&mut bytes).encode(&pixels, width, height, colour).map_err(unfinished)?;
+    encoder(&mut bytes, quality).encode(&pixels, width, height, colour).map_err(unfinished)?;
     Ok(bytes)
 }
 
-fn planar_jpeg(planes: &[GrayImage; 3]) -> Result<Vec<u8>, ImageError> {
+fn planar_jpeg(planes: &[GrayImage; 3], quality: u8) -> Result<Vec<u8>, ImageError> {
     let (width, height) = (side(planes[0].width())?, side(planes[0].height())?);
     let mut bytes = Vec::new();
-    encoder(&mut bytes).encode_image(Planar { planes, width, height }).map_err(unfinished)?;
+    encoder(&mut bytes, quality).encode_image(Planar { planes, width, height }).map_err(unfinished)?;
     Ok(bytes)
 }
 
@@ -138,8 +150,8 @@ fn unfinished(error: EncodingError) -> ImageError {
     ImageError::Unfinished(error.to_string())
 }
 
-fn encoder(bytes: &mut Vec<u8>) -> JpegEncoder<&mut Vec<u8>> {
-    let mut encoder = JpegEncoder::new(bytes, JPEG_QUALITY);
+fn encoder(bytes: &mut Vec<u8>, quality: u8) -> JpegEncoder<&mut Vec<u8>> {
+    let mut encoder = JpegEncoder::new(bytes, quality);
     // Standard Huffman tables: with its own the encoder writes a scan for each component, which not every decoder reads
     // right.
     encoder.set_sampling_factor(SamplingFactor::F_2_2);

@@ -9,6 +9,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::{Decoded, corrupt, disagrees, unsupported};
+use crate::image::color::ToSrgb;
 use crate::image::error::ImageError;
 use crate::image::header::Header;
 
@@ -30,6 +31,10 @@ pub(super) fn decode(source: &[u8], header: Header) -> Result<Decoded, ImageErro
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
     let orientation =
         decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+    // Inks become red, green and blue without the help of their profile.
+    let has_inks = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
+    let profile = decoder.icc_profile().filter(|_| !has_inks);
+    let to_srgb = profile.and_then(|profile| ToSrgb::of(&profile, is_grey));
     let mut pixels = vec![0; width.saturating_mul(height).saturating_mul(channels)];
     decoder.decode_into(&mut pixels).map_err(explain)?;
     let picture = if is_grey {
@@ -37,5 +42,5 @@ pub(super) fn decode(source: &[u8], header: Header) -> Result<Decoded, ImageErro
     } else {
         RgbImage::from_raw(header.width, header.height, pixels).map(DynamicImage::from)
     };
-    Ok(Decoded { picture: picture.ok_or_else(|| disagrees(header))?, orientation })
+    Ok(Decoded { picture: picture.ok_or_else(|| disagrees(header))?, orientation, to_srgb })
 }

@@ -1,18 +1,22 @@
 //! PNG, by its decoder directly: through `image` it would inflate comments and colour profiles, which can be bombs, and
 //! refuse a picture for having long ones.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
 
+use flate2::read::ZlibDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, RgbImage, RgbaImage};
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
 
 use super::{Decoded, corrupt, disagrees, too_much, unsupported};
+use crate::image::color::{PROFILE_BYTES_MAX, ToSrgb};
 use crate::image::error::ImageError;
 use crate::image::header::Header;
 
 /// What the decoder may take beside the picture, for rows and chunks; far below what the header's judgement sets aside.
 const BYTES: usize = 256 << 10;
+const SIGNATURE_BYTES: usize = 8;
+const CHECKSUM_BYTES: usize = 4;
 const BYTES_PER_WIDTH: usize = 32;
 
 pub(super) fn decode(source: &[u8], header: Header) -> Result<Decoded, ImageError> {
@@ -40,7 +44,8 @@ pub(super) fn decode(source: &[u8], header: Header) -> Result<Decoded, ImageErro
     let exif = reader.info().exif_metadata.as_deref();
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let picture = picture(reader.output_color_type(), header, pixels)?;
-    Ok(Decoded { picture, orientation })
+    let to_srgb = profile(source).and_then(|profile| ToSrgb::of(&profile, !picture.color().has_color()));
+    Ok(Decoded { picture, orientation, to_srgb })
 }
 
 fn picture(colour: (ColorType, BitDepth), header: Header, pixels: Vec<u8>) -> Result<DynamicImage, ImageError> {
@@ -69,6 +74,29 @@ fn picture(colour: (ColorType, BitDepth), header: Header, pixels: Vec<u8>) -> Re
         }
     };
     picture.ok_or_else(|| disagrees(header))
+}
+
+/// The colour profile, inflated as far as one is heeded.
+fn profile(source: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = source.get(SIGNATURE_BYTES..)?;
+    loop {
+        let (length, after) = rest.split_first_chunk()?;
+        let (name, after) = after.split_first_chunk()?;
+        let (content, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        match name {
+            b"iCCP" => {
+                // A name, a zero, and the method, of which there is one.
+                let [0, deflated @ ..] = content.splitn(2, |byte| *byte == 0).nth(1)? else { return None };
+                let mut profile = Vec::new();
+                let most = u64::try_from(PROFILE_BYTES_MAX + 1).unwrap_or(u64::MAX);
+                ZlibDecoder::new(deflated).take(most).read_to_end(&mut profile).ok()?;
+                return Some(profile);
+            }
+            // What says sRGB says more than numbers could; a profile comes before the picture.
+            b"sRGB" | b"IDAT" => return None,
+            _ => rest = after.get(CHECKSUM_BYTES..)?,
+        }
+    }
 }
 
 /// Samples of 16 bits, high byte first.
