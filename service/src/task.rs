@@ -2,19 +2,22 @@
 //!
 //! Field names are those of the 2020 original; `fixtures/wire/` holds golden messages that both languages read.
 
+mod fields;
 mod identity;
+mod outcome;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{Class, Classified, Code};
 
+use fields::Fields;
+
 pub use identity::RecordIdentity;
+pub use outcome::{Outcome, Picture, Res};
 
 /// The largest id: what fits Java's `long`.
 const CORRELATION_ID_MAX: u64 = i64::MAX as u64;
@@ -161,106 +164,6 @@ pub(crate) fn url_in(payload: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(payload).ok().map(|found: OnlyUrl<'_>| found.url)
 }
 
-/// The contract's fields as they stand in a JSON object.
-#[derive(Default)]
-struct Fields {
-    values: [Option<Value>; FIELDS.len()],
-    twice: Option<&'static str>,
-}
-
-const FIELDS: [&str; 4] = ["correlation_id", "url", "target_path", "target_thumbnail_path"];
-
-impl Fields {
-    /// Of several rules that are broken, the first in the order of the list of codes counts.
-    fn judge(self) -> Result<Task, RecordError> {
-        let number = match &self.values {
-            [Some(Value::Number(number)), ..] => Some(number),
-            _ => None,
-        };
-        let id = number.and_then(serde_json::Number::as_u64).filter(|id| *id <= CORRELATION_ID_MAX);
-        // Of two ids nobody knows which was meant.
-        let correlation_id = id.filter(|_| self.twice != FIELDS.first().copied());
-        let fail = |code, reason: String| Err(RecordError { code, reason, correlation_id });
-        if let Some((missing, _)) = FIELDS.iter().zip(&self.values).find(|(_, value)| value.is_none()) {
-            return fail(Code::FieldMissing, format!("{missing} is missing"));
-        }
-        if let Some(twice) = self.twice {
-            return fail(Code::FieldDuplicate, format!("{twice} is there twice"));
-        }
-        let Some(correlation_id) = id else {
-            return match number.is_some_and(is_whole) {
-                true => fail(Code::IdOutOfRange, format!("correlation_id is not within 0..={CORRELATION_ID_MAX}")),
-                false => fail(Code::FieldType, "correlation_id is not a whole number".into()),
-            };
-        };
-        match self.values {
-            [
-                _,
-                Some(Value::String(url)),
-                Some(Value::String(target_path)),
-                Some(Value::String(target_thumbnail_path)),
-            ] => Ok(Task { correlation_id, url, target_path, target_thumbnail_path }),
-            _ => fail(Code::FieldType, "url, target_path or target_thumbnail_path is not a text".into()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    /// A derived reader would also take an array of the values for a task.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(Name(known)) = object.next_key()? {
-                    let place = known.and_then(|at| Some((FIELDS.get(at)?, fields.values.get_mut(at)?)));
-                    let Some((field, value)) = place else {
-                        object.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    if value.replace(object.next_value()?).is_some() {
-                        fields.twice.get_or_insert(field);
-                    }
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// Which of the contract's fields a key names; read where it stands, for most keys are compared and forgotten.
-struct Name(Option<usize>);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Key;
-        impl Visitor<'_> for Key {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(FIELDS.iter().position(|field| *field == name)))
-            }
-        }
-        deserializer.deserialize_identifier(Key)
-    }
-}
-
-/// Written without a fraction or exponent; beyond 64 bits the parser keeps a number as a float.
-fn is_whole(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|n| n.abs() >= CORRELATION_ID_MAX as f64)
-}
-
 fn vet_url(text: &str) -> Result<Url, TaskError> {
     if text.len() > URL_BYTES_MAX {
         return Err(TaskError::UrlInvalid(format!("is longer than {URL_BYTES_MAX} bytes")));
@@ -302,120 +205,6 @@ fn vet_key(field: &'static str, text: &str) -> Result<ObjectKey, TaskError> {
         }
     }
     Ok(ObjectKey(text.to_owned()))
-}
-
-/// What a successful task produced, as the outcome states it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
-    /// Length of the original, in bytes.
-    pub source_bytes: u64,
-    /// SHA-256 of the original, lower-case hex.
-    pub source_sha256: String,
-    /// Width of the picture as it is shown, in pixels.
-    pub width: u32,
-    /// Height of the picture as it is shown, in pixels.
-    pub height: u32,
-    /// Media type of the original, judged by its bytes.
-    pub content_type: String,
-    /// Length of the thumbnail, in bytes.
-    pub thumbnail_bytes: u64,
-    /// SHA-256 of the thumbnail, lower-case hex.
-    pub thumbnail_sha256: String,
-    /// Width of the thumbnail, in pixels.
-    pub thumbnail_width: u32,
-    /// Height of the thumbnail, in pixels.
-    pub thumbnail_height: u32,
-}
-
-/// The first word of an outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the words of the wire format")]
-pub enum Res {
-    Ok,
-    Error,
-}
-
-/// An outcome as it is written on the topic of outcomes. The first three fields are all that 2020 wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of Picture and of the wire format")]
-pub struct Outcome {
-    pub correlation_id: u64,
-    pub res: Res,
-    pub description: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_sha256: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub height: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thumbnail_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thumbnail_sha256: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thumbnail_width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thumbnail_height: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permanent: Option<bool>,
-}
-
-impl Outcome {
-    /// Both objects are stored.
-    pub fn ok(correlation_id: u64, attempts: u32, picture: Picture) -> Outcome {
-        Outcome {
-            correlation_id,
-            res: Res::Ok,
-            description: String::new(),
-            attempts: Some(attempts),
-            source_bytes: Some(picture.source_bytes),
-            source_sha256: Some(picture.source_sha256),
-            width: Some(picture.width),
-            height: Some(picture.height),
-            content_type: Some(picture.content_type),
-            thumbnail_bytes: Some(picture.thumbnail_bytes),
-            thumbnail_sha256: Some(picture.thumbnail_sha256),
-            thumbnail_width: Some(picture.thumbnail_width),
-            thumbnail_height: Some(picture.thumbnail_height),
-            code: None,
-            permanent: None,
-        }
-    }
-
-    /// The task failed.
-    pub fn error(correlation_id: u64, attempts: u32, code: Code, permanent: bool) -> Outcome {
-        Outcome {
-            correlation_id,
-            res: Res::Error,
-            description: code.meaning().to_owned(),
-            attempts: Some(attempts),
-            source_bytes: None,
-            source_sha256: None,
-            width: None,
-            height: None,
-            content_type: None,
-            thumbnail_bytes: None,
-            thumbnail_sha256: None,
-            thumbnail_width: None,
-            thumbnail_height: None,
-            code: Some(code.as_str().to_owned()),
-            permanent: Some(permanent),
-        }
-    }
-
-    /// The reader's rule: whether `self` takes the place of `held`. `Ok` is final, an `Error` may be replaced by an
-    /// `Ok`, otherwise the first stays. Order and repeats then don't matter.
-    pub fn replaces(&self, held: &Outcome) -> bool {
-        held.res == Res::Error && self.res == Res::Ok
-    }
 }
 
 /// A record's place, handed through the stages unread. Its only use is to say, with an acknowledged outcome, that the

@@ -3,114 +3,21 @@
 //! `PROPTEST_CASES=100000 cargo test --workspace --lib progress::tests` is the long mode; a failing schedule is shrunk and
 //! its seed kept by proptest, which replays it first from then on.
 
+mod another_log;
 mod openings;
 mod pace;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
+use steps::{Answer, step};
 
 const PARTITION: i32 = 3;
 const LEASE: Duration = Duration::from_secs(20);
 const PARALLEL: usize = 8;
-
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    Acknowledged,
-    /// Kept by the broker, but the answer was lost.
-    Unheard,
-    Refused,
-    TooLarge,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// A record is written after this many offsets that never appear; some records kill the process that works them.
-    Write {
-        gap: i64,
-        kills: bool,
-    },
-    Receive {
-        count: usize,
-    },
-    Start {
-        pick: usize,
-    },
-    Finish {
-        pick: usize,
-    },
-    /// A list is taken; nothing is taken before its answer.
-    Commit {
-        all: bool,
-    },
-    Answer {
-        answer: Answer,
-    },
-    Wait {
-        seconds: u64,
-    },
-    /// SIGKILL from outside.
-    Crash,
-    Revoke {
-        acknowledged: bool,
-    },
-    /// Somebody else owns it already; a commit of the former owner may still come.
-    Lose {
-        stale: bool,
-    },
-    /// The former owner's commit arrives.
-    Stale,
-    /// Retention takes this many records.
-    Expire {
-        records: usize,
-    },
-    /// `--reset-offsets` to the committed offset: the metadata is gone.
-    Reset,
-    /// Another program or another offset: the metadata is not to be believed.
-    Spoil,
-    /// An unclean election: the log's last records are gone, and others take their offsets.
-    Truncate {
-        records: usize,
-    },
-    /// The topic is deleted and made again.
-    Recreate {
-        records: i64,
-    },
-    /// The same, and the new log has grown past what a live owner has read before it fetches again: nothing goes backwards.
-    RecreateUnseen {
-        more: i64,
-    },
-    /// The owner asks which log the topic's name stands for.
-    Identify,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let answer = prop_oneof![
-        6 => Just(Answer::Acknowledged), 1 => Just(Answer::Unheard), 1 => Just(Answer::Refused), 1 => Just(Answer::TooLarge),
-    ];
-    prop_oneof![
-        8 => (0i64..3, prop::bool::weighted(0.04)).prop_map(|(gap, kills)| Step::Write { gap, kills }),
-        8 => (1usize..6).prop_map(|count| Step::Receive { count }),
-        12 => (0usize..64).prop_map(|pick| Step::Start { pick }),
-        10 => (0usize..64).prop_map(|pick| Step::Finish { pick }),
-        8 => any::<bool>().prop_map(|all| Step::Commit { all }),
-        8 => answer.prop_map(|answer| Step::Answer { answer }),
-        2 => (0u64..30).prop_map(|seconds| Step::Wait { seconds }),
-        1 => Just(Step::Crash),
-        1 => any::<bool>().prop_map(|acknowledged| Step::Revoke { acknowledged }),
-        1 => any::<bool>().prop_map(|stale| Step::Lose { stale }),
-        1 => Just(Step::Stale),
-        1 => (1usize..6).prop_map(|records| Step::Expire { records }),
-        1 => Just(Step::Reset),
-        1 => Just(Step::Spoil),
-        1 => (0usize..5).prop_map(|records| Step::Truncate { records }),
-        1 => (0i64..5).prop_map(|records| Step::Recreate { records }),
-        1 => (0i64..5).prop_map(|more| Step::RecreateUnseen { more }),
-        1 => Just(Step::Identify),
-    ]
-}
 
 #[derive(Debug)]
 struct Owner {
@@ -407,147 +314,11 @@ impl World {
         closing
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Write { gap, kills } => {
-                self.clock_ms += 1;
-                self.log.insert(self.log_end + gap, (self.clock_ms, kills));
-                self.log_end += gap + 1;
-            }
-            Step::Receive { count } => (0..count).for_each(|_| self.receive()),
-            Step::Start { pick } => self.start(pick),
-            Step::Finish { pick } => self.finish(pick),
-            Step::Commit { all } => self.commit(all),
-            Step::Answer { answer } => self.answer(answer),
-            Step::Wait { seconds } => {
-                self.now += Duration::from_secs(seconds);
-                let (now, owner) = (self.now, self.owner());
-                if seconds >= LEASE.as_secs() {
-                    assert!(!owner.progress.may_publish(PARTITION, owner.epoch, now), "I7: the lease has ended");
-                    assert!(
-                        owner.waiting.iter().all(|offset| {
-                            owner.progress.may_start(PARTITION, *offset, now) == Some(Err(Hold::Lease))
-                        })
-                    );
-                }
-            }
-            Step::Crash => self.crash(),
-            Step::Revoke { acknowledged } => {
-                if let Some(closing) = self.unassign().filter(|_| acknowledged) {
-                    self.broker_keeps(&closing);
-                }
-            }
-            Step::Lose { stale } => {
-                let closing = self.unassign();
-                self.stale = closing.filter(|_| stale);
-            }
-            Step::Stale => {
-                if let Some(commit) = self.stale.take() {
-                    self.broker_keeps(&commit);
-                    self.disturbed += 1;
-                }
-            }
-            Step::Expire { records } => {
-                let left = self.log.keys().nth(records).copied().unwrap_or(self.log_end);
-                let taken: Vec<i64> = self.log.range(..left).map(|(offset, _)| *offset).collect();
-                self.log_start = left;
-                for offset in taken {
-                    self.log.remove(&offset);
-                }
-            }
-            // An offset of a log that is gone can be told from its metadata alone: without that it is a person's word.
-            Step::Reset | Step::Spoil if self.commit_is_of_another_log() => {}
-            Step::Reset => {
-                if let Some((_, metadata)) = &mut self.commit {
-                    metadata.clear();
-                    self.disturbed += 1;
-                }
-            }
-            Step::Spoil => {
-                if let Some((_, metadata)) = &mut self.commit {
-                    metadata.insert(5.min(metadata.len()), 'x');
-                    self.disturbed += 1;
-                }
-            }
-            Step::Truncate { records } => self.truncate(records),
-            Step::Recreate { records } => self.recreate(records),
-            Step::RecreateUnseen { more } => self.recreate_unseen(more),
-            Step::Identify => self.identify(),
-        }
-    }
-
-    /// What is known of the old log is true of nothing now; a live owner does not know that yet.
-    fn recreate_unseen(&mut self, more: i64) {
-        // Without ids nothing tells.
-        let Some(owner) = self.owner.as_ref().filter(|_| self.identifies) else { return };
-        let records = owner.next + more;
-        self.new_log(records);
-        if let Some(owner) = &mut self.owner {
-            // Whatever it reports finished from now on was read from the old log, except for what it receives anew.
-            (owner.waiting, owner.running, owner.finished) = Default::default();
-        }
-    }
-
     /// An owner of another log opens the partition again, as the commit thread does.
     fn identify(&mut self) {
         if self.identifies
             && self.owner.as_ref().is_some_and(|owner| !owner.progress.of_another_log(LogId(self.log_id)).is_empty())
         {
-            self.crash();
-        }
-    }
-
-    fn new_log(&mut self, records: i64) {
-        self.log = (0..records).map(|offset| (offset, (self.clock_ms + 1 + offset, false))).collect();
-        self.clock_ms += 1 + records;
-        (self.log_start, self.log_end, self.log_id) = (0, records, self.log_id + 1);
-        (self.commit, self.stale) = (None, None);
-        self.finished.clear();
-        self.killed.clear();
-        self.disturbed += 1;
-    }
-
-    /// What the group holds for a log that was cut is false, and only a successor that comes before the log has grown
-    /// past it again can notice. So here one comes at once, and the cut takes all that the commit calls finished or none.
-    fn truncate(&mut self, records: usize) {
-        let cut: Vec<i64> = self.log.keys().rev().take(records).copied().collect();
-        let Some(&end) = cut.last() else { return };
-        let known = self.known();
-        if known.next <= end && (known.end > end || cut.iter().any(|offset| self.finished.contains(offset))) {
-            return;
-        }
-        for offset in cut {
-            self.log.remove(&offset);
-            self.finished.remove(&offset);
-        }
-        self.log_end = end;
-        self.stale = None;
-        self.disturbed += 1;
-        self.crash();
-        self.commit(true);
-        self.answer(Answer::Acknowledged);
-    }
-
-    fn recreate(&mut self, records: i64) {
-        if self.log_end == 0 {
-            return;
-        }
-        self.new_log(records);
-        let Some(owner) = &mut self.owner else { return };
-        // The first record of the new log reaches a live owner with a lower offset than the last.
-        let lower = records > 0 && owner.next > 0;
-        if lower
-            && !owner.progress.is_identified(PARTITION)
-            && matches!(owner.progress.received(PARTITION, 0, Some(self.clock_ms)), Some(Ok((_, Received::AnotherLog))))
-        {
-            let old = owner.epoch;
-            owner.epoch = owner.progress.restarted(PARTITION, 0).expect("open");
-            assert!(owner.running.keys().all(|offset| !owner.progress.finished(PARTITION, old, *offset).counted));
-            (owner.running, owner.waiting, owner.deaths, owner.finished) = Default::default();
-            (owner.next, owner.heard, owner.log_id) = (0, false, self.log_id);
-            owner.under_way.clear();
-            *owner.inherited_open = Known::default();
-        } else {
             self.crash();
         }
     }
