@@ -9,6 +9,7 @@ use crate::expect::{PATIENCE, eventually};
 use crate::fleet::{DRAIN, Fleet};
 use crate::ledger::Verdict;
 use crate::store_proxy::StoreFault;
+use crate::traces::CollectorFault;
 
 /// How long some work may take to meet a member's store; then there is more work.
 const MEET: Duration = Duration::from_secs(1);
@@ -30,6 +31,10 @@ pub enum Fault {
     SlowKafka(usize, u64),
     /// The store misbehaves towards it.
     StoreFails(usize, StoreFault),
+    /// The broker refuses every outcome.
+    OutcomesRefused,
+    /// The trace collector fails everybody.
+    CollectorFails(CollectorFault),
     /// Every member is drained and replaced, one after the other.
     RollingRestart,
     /// The broker is killed; healed by its restart.
@@ -61,6 +66,9 @@ impl Fault {
             Fault::StoreFails(_, StoreFault::Slow(_)) => "store slow",
             Fault::StoreFails(_, StoreFault::ResetMidUpload(_)) => "store resets",
             Fault::StoreFails(_, StoreFault::Silent) => "store silent",
+            Fault::OutcomesRefused => "outcomes refused",
+            Fault::CollectorFails(CollectorFault::Refuses) => "collector refuses",
+            Fault::CollectorFails(CollectorFault::Silent) => "collector silent",
             Fault::RollingRestart => "rolling restart",
             Fault::BrokerKilled => "broker killed",
             Fault::BrokerStopped => "broker stopped",
@@ -100,7 +108,12 @@ impl Fault {
     /// not committed by who ended uncleanly, and what ran where partitions changed hands.
     pub fn rerun_bound(self, members: usize, parallel: usize) -> usize {
         let (unclean_ends, rebalances) = match self {
-            Fault::SlowKafka(..) | Fault::StoreFails(..) | Fault::StoreKilled | Fault::StoreStopped => (0, 0),
+            Fault::SlowKafka(..)
+            | Fault::StoreFails(..)
+            | Fault::OutcomesRefused
+            | Fault::CollectorFails(_)
+            | Fault::StoreKilled
+            | Fault::StoreStopped => (0, 0),
             Fault::Drained(_) => (0, 2),
             Fault::RollingRestart => (0, 2 * members),
             Fault::Killed(_) | Fault::Stopped(_) | Fault::CutOff(_) | Fault::Forgotten(_) => (1, 2),
@@ -151,6 +164,23 @@ impl Fault {
                 .evidence("its log", || fleet.member(number).logs())
                 .await;
             }
+            Fault::OutcomesRefused => {
+                let sandbox = fleet.sandbox();
+                sandbox.refuse_writes(&sandbox.kafka().names().outcomes).await;
+                // The setting takes effect some time after it was taken.
+                eventually("a member says that the broker is at fault", 2 * PATIENCE, async || {
+                    work().await;
+                    blames_the_broker(fleet).await
+                })
+                .evidence("its log", || fleet.member(0).logs())
+                .await;
+            }
+            Fault::CollectorFails(fault) => {
+                let traces = fleet.sandbox().traces();
+                traces.break_by(fault);
+                work().await;
+                traces.bites().await;
+            }
             Fault::BrokerKilled => stack.broker.container.kill().await,
             Fault::BrokerStopped => stop(&stack.broker.container).await,
             Fault::StoreKilled => stack.store.container.kill().await,
@@ -196,12 +226,42 @@ impl Standing {
                 .evidence("its log", || fleet.member(number).logs())
                 .await;
             }
+            Fault::OutcomesRefused => {
+                let sandbox = fleet.sandbox();
+                let finished = || sandbox.ledger().progress().0;
+                let before = finished();
+                sandbox.take_writes(&sandbox.kafka().names().outcomes).await;
+                eventually("an outcome is written again", 2 * PATIENCE, async || {
+                    work().await;
+                    if finished() > before { Ok(()) } else { Err("none is".to_owned()) }
+                })
+                .evidence("its log", || fleet.member(0).logs())
+                .await;
+            }
+            Fault::CollectorFails(_) => {
+                let traces = fleet.sandbox().traces();
+                traces.heal();
+                work().await;
+                traces.takes().await;
+            }
             Fault::BrokerKilled => stack.broker.start_again().await,
             Fault::BrokerStopped => go_on(&stack.broker.container).await,
             Fault::StoreKilled => stack.store.start_again().await,
             Fault::StoreStopped => go_on(&stack.store.container).await,
         }
     }
+}
+
+/// Whether a member is not ready because of the broker.
+async fn blames_the_broker(fleet: &Fleet<'_>) -> Result<(), String> {
+    let mut said = Vec::new();
+    for number in 0..fleet.size() {
+        match fleet.member(number).readiness().await {
+            Err(why) if why.contains("broker") => return Ok(()),
+            other => said.push(other),
+        }
+    }
+    Err(format!("{said:?}"))
 }
 
 async fn drain(fleet: &Fleet<'_>, number: usize) {

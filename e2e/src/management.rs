@@ -87,19 +87,23 @@ impl Management {
             image: stack.images.management.clone(),
             environment: settings.map(|(name, value)| (name.to_owned(), value)).into(),
             memory_mib: MEMORY_MIB,
-            tmpfs: vec![("/tmp", "mode=1777"), ("/data", "uid=10001,gid=10001")],
+            // Its database is in the image's volume, and outlives a kill.
+            tmpfs: vec![("/tmp", "mode=1777")],
             ports: vec![(HTTP_PORT, 0), (ACTUATOR_PORT, 0)],
             ..Spec::default()
         };
         let container = sandbox.start_container(spec).await;
-        let health_port = container.host_port(ACTUATOR_PORT).await;
-        eventually(format!("{} is ready", container.name()), PATIENCE * 2, async || {
-            readiness(&container, health_port).await
-        })
-        .evidence("its log", || container.logs())
-        .await;
-        let http_port = container.host_port(HTTP_PORT).await;
+        let http_port = ready(&container).await;
         Management { container, http_port }
+    }
+
+    /// Starts it again after its end, with the database that it had. Ready when this returns.
+    ///
+    /// # Panics
+    /// It doesn't get ready.
+    pub async fn start_again(&mut self) {
+        self.container.start_again().await;
+        self.http_port = ready(&self.container).await;
     }
 
     /// The container, for what has no word here.
@@ -172,6 +176,17 @@ impl Management {
 
 fn read<T: serde::de::DeserializeOwned>(answer: &Answer) -> T {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("read {}: {error}", answer.text()))
+}
+
+/// Waits until it is ready; the port of its page, which is another one after each start.
+async fn ready(container: &Container) -> u16 {
+    let health_port = container.host_port(ACTUATOR_PORT).await;
+    eventually(format!("{} is ready", container.name()), PATIENCE * 2, async || {
+        readiness(container, health_port).await
+    })
+    .evidence("its log", || container.logs())
+    .await;
+    container.host_port(HTTP_PORT).await
 }
 
 async fn readiness(container: &Container, port: u16) -> Result<(), String> {

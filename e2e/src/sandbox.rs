@@ -5,15 +5,17 @@
 //! it knows to `target/e2e/NAME/`.
 
 mod evidence;
+mod place;
 mod produce;
 mod timeline;
 mod topics;
 
 pub use evidence::folder as evidence_folder;
+pub use place::at_once;
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -63,6 +65,7 @@ pub struct Sandbox {
     links: Mutex<Vec<Link>>,
     management: Mutex<Option<SemaphorePermit<'static>>>,
     began: Instant,
+    _place: Arc<place::Place>,
 }
 
 impl Sandbox {
@@ -98,6 +101,7 @@ impl Sandbox {
     /// # Panics
     /// As [`Sandbox::start`].
     pub async fn on_a_broker_with(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Sandbox {
+        let _place = place::take().await;
         let start = async {
             let stack = Stack::shared().await.with_broker(&name.replace('_', "-"), settings).await?;
             let broker = stack.broker.container.clone();
@@ -111,6 +115,7 @@ impl Sandbox {
     /// # Panics
     /// As [`Sandbox::start`].
     pub async fn on_store(name: &str, kind: StoreKind) -> Sandbox {
+        let _place = place::take().await;
         let start = async {
             let stack = Stack::shared().await.with_store(&name.replace('_', "-"), kind).await?;
             let store = stack.store.container.clone();
@@ -132,6 +137,7 @@ impl Sandbox {
         partitions: i32,
         refused: Option<fn(&Names) -> &str>,
     ) -> anyhow::Result<Sandbox> {
+        let place = place::take().await;
         evidence::clear(name)?;
         let kafka = Kafka::connect(&stack.broker.bootstrap(), Names::of(name))?;
         topics::create(&kafka, partitions, refused.map(|refused| refused(kafka.names())))
@@ -151,17 +157,20 @@ impl Sandbox {
         let failpoints = Failpoints::start(stack.run.gateway).await?;
         origin.notes_in(&faults);
         failpoints.notes_in(&faults);
+        let traces = Traces::listen(stack.run.gateway).await?;
+        traces.notes_in(&faults);
         Ok(Sandbox {
             name: name.to_owned(),
             follower: kafka.follow_with_commits(&ledger).await?,
             origin,
             failpoints,
-            traces: Traces::listen(stack.run.gateway).await?,
+            traces,
             next_id: AtomicU64::new(1),
             containers: Mutex::default(),
             links: Mutex::default(),
             management: Mutex::default(),
             began: Instant::now(),
+            _place: place,
             stack,
             kafka,
             bucket_place,
@@ -294,6 +303,15 @@ impl Sandbox {
         self.faults.moment("the topic of tasks deleted and made again");
         let made = topics::create_tasks(&self.kafka).await;
         made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
+    }
+
+    /// From about now on the broker refuses what is written to `topic`, as too large.
+    ///
+    /// # Panics
+    /// The broker doesn't take the setting.
+    pub async fn refuse_writes(&self, topic: &str) {
+        let refused = topics::refuse_writes(&self.kafka, topic).await;
+        refused.unwrap_or_else(|error| panic!("let {topic} not be written to: {error:#}"));
     }
 
     /// From about now on the broker takes what is written to `topic`, which it refused.

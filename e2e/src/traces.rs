@@ -4,5 +4,5 @@
 mod receiver;
 mod trace;
 
-pub use receiver::Traces;
+pub use receiver::{CollectorFault, Traces};
 pub use trace::{Span, Trace};

@@ -51,6 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => error.exit(),
     };
     let count = |name| matches.get_one::<u64>(name).copied().unwrap_or(1);
+    crate::sandbox::at_once(usize::try_from(count("at-once")).unwrap_or(usize::MAX >> 3));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

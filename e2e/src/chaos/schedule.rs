@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::fault::Fault;
 use crate::kafka::Protocol;
 use crate::store_proxy::StoreFault;
+use crate::traces::CollectorFault;
 
 /// Work and faults, one step after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +118,8 @@ fn faults() -> impl Strategy<Value = Fault> {
         1 => member.clone().prop_map(Fault::Forgotten),
         1 => member.clone().prop_map(Fault::Drained),
         1 => Just(Fault::RollingRestart),
+        1 => Just(Fault::OutcomesRefused),
+        1 => prop_oneof![Just(CollectorFault::Refuses), Just(CollectorFault::Silent)].prop_map(Fault::CollectorFails),
         1 => (member.clone(), 5..=200_u64).prop_map(|(member, millis)| Fault::SlowKafka(member, millis)),
         2 => (member, store_faults()).prop_map(|(member, fault)| Fault::StoreFails(member, fault)),
     ]
@@ -150,7 +153,7 @@ mod tests {
         assert!(schedules.iter().all(|schedule| schedule.steps.iter().all(|step| step.tasks.len() >= 2)));
         let kinds: BTreeSet<_> =
             schedules.iter().flat_map(|of| of.steps.iter().map(|step| step.fault.kind())).collect();
-        assert_eq!(kinds.len(), 11, "{kinds:?}");
+        assert_eq!(kinds.len(), 14, "{kinds:?}");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::ledger::Place;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Most bytes that a record of a topic may have.
+const RECORD_MAX: &str = "max.message.bytes";
+
 type Admin = Arc<AdminClient<DefaultClientContext>>;
 
 /// Partitions of outcomes and of dead letters.
@@ -32,7 +35,7 @@ pub(super) async fn create(kafka: &Kafka, partitions: i32, refused: Option<&str>
     let [outcomes, dead] = [&names.outcomes, &names.dead].map(|name| {
         let topic = NewTopic::new(name, OUTCOME_PARTITIONS, TopicReplication::Fixed(1));
         let topic = topic.set("message.timestamp.type", "LogAppendTime");
-        if refused == Some(name.as_str()) { topic.set("max.message.bytes", "1") } else { topic }
+        if refused == Some(name.as_str()) { topic.set(RECORD_MAX, "1") } else { topic }
     });
     make(kafka, &[tasks, outcomes, dead]).await
 }
@@ -72,13 +75,28 @@ pub(super) async fn delete_below(kafka: &Kafka, place: Place) -> anyhow::Result<
     deleted.elements().iter().try_for_each(|element| element.error()).context("delete them")
 }
 
+/// From some time after this a topic of outcomes or dead letters refuses what is written to it, as too large.
+///
+/// # Errors
+/// The broker refused.
+pub(super) async fn refuse_writes(kafka: &Kafka, topic: &str) -> anyhow::Result<()> {
+    alter(kafka, outcome_config(topic).set(RECORD_MAX, "1")).await
+}
+
 /// Takes back that a topic of outcomes or dead letters refuses what is written to it.
 ///
 /// # Errors
 /// The broker refused.
 pub(super) async fn take_writes(kafka: &Kafka, topic: &str) -> anyhow::Result<()> {
-    // What is not named goes back to its default.
-    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("message.timestamp.type", "LogAppendTime");
+    alter(kafka, outcome_config(topic)).await
+}
+
+/// What is not named goes back to its default.
+fn outcome_config(topic: &str) -> AlterConfig<'_> {
+    AlterConfig::new(ResourceSpecifier::Topic(topic)).set("message.timestamp.type", "LogAppendTime")
+}
+
+async fn alter(kafka: &Kafka, config: AlterConfig<'_>) -> anyhow::Result<()> {
     for altered in admin(kafka)?.alter_configs(&[config], &options()).await.context("ask for it")? {
         altered.map_err(|(what, error)| anyhow!("{what:?}: {error}"))?;
     }

@@ -34,8 +34,13 @@ impl Deref for World {
     }
 }
 
+/// A folder in memory, where there is one: what a store holds here is small, and a disk would take most of the time.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 async fn world() -> World {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     World { stack: Stack::start(folder.path()).await.unwrap(), _folder: folder }
 }
 
