@@ -245,7 +245,10 @@ impl Standing {
                 traces.takes().await;
             }
             Fault::BrokerKilled => stack.broker.start_again().await,
-            Fault::BrokerStopped => go_on(&stack.broker.container).await,
+            Fault::BrokerStopped => {
+                go_on(&stack.broker.container).await;
+                fleet.sandbox().led_for_good().await;
+            }
             Fault::StoreKilled => stack.store.start_again().await,
             Fault::StoreStopped => go_on(&stack.store.container).await,
         }

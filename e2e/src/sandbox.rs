@@ -5,6 +5,7 @@
 //! it knows to `target/e2e/NAME/`.
 
 mod evidence;
+mod operator;
 mod place;
 mod produce;
 mod timeline;
@@ -29,8 +30,8 @@ use crate::downloader::{Builder, Downloader};
 use crate::expect::{PATIENCE, eventually};
 use crate::failpoints::Failpoints;
 use crate::fault_book::Faults;
-use crate::kafka::{Follower, GroupCommit, Kafka, Names};
-use crate::ledger::{Ledger, Place, Verdict};
+use crate::kafka::{Follower, Kafka, Names};
+use crate::ledger::{Ledger, Verdict};
 use crate::management::Management;
 use crate::origin::Origin;
 use crate::proxy::Link;
@@ -279,59 +280,6 @@ impl Sandbox {
             if open.is_empty() { Ok(()) } else { Err(format!("{open:?}")) }
         })
         .await;
-    }
-
-    /// Deletes everything below `place` from its partition, as retention does; nobody has to finish it any more.
-    ///
-    /// # Panics
-    /// The broker refuses.
-    pub async fn delete_below(&self, place: Place) {
-        let deleted = topics::delete_below(&self.kafka, place).await;
-        deleted.unwrap_or_else(|error| panic!("delete the records below {place}: {error:#}"));
-        self.faults.moment(format!("records below {place} deleted, as by retention"));
-        self.ledger.deleted_below(place);
-    }
-
-    /// Deletes the topic of tasks and makes one of the same name; what was not finished never has to be.
-    ///
-    /// # Panics
-    /// The broker refuses.
-    pub async fn recreate_topic(&self) {
-        let deleted = topics::delete_tasks(&self.kafka).await;
-        deleted.unwrap_or_else(|error| panic!("delete the topic of tasks: {error:#}"));
-        self.ledger.topic_deleted();
-        self.faults.moment("the topic of tasks deleted and made again");
-        let made = topics::create_tasks(&self.kafka).await;
-        made.unwrap_or_else(|error| panic!("make the topic of tasks again: {error:#}"));
-    }
-
-    /// From about now on the broker refuses what is written to `topic`, as too large.
-    ///
-    /// # Panics
-    /// The broker doesn't take the setting.
-    pub async fn refuse_writes(&self, topic: &str) {
-        let refused = topics::refuse_writes(&self.kafka, topic).await;
-        refused.unwrap_or_else(|error| panic!("let {topic} not be written to: {error:#}"));
-    }
-
-    /// From about now on the broker takes what is written to `topic`, which it refused.
-    ///
-    /// # Panics
-    /// The broker doesn't take the setting.
-    pub async fn take_writes(&self, topic: &str) {
-        let taken = topics::take_writes(&self.kafka, topic).await;
-        taken.unwrap_or_else(|error| panic!("let {topic} be written to: {error:#}"));
-    }
-
-    /// Commits for the group as a tool would, with nobody to blame for what it says. Brokers take it while the group has no
-    /// members.
-    ///
-    /// # Panics
-    /// The broker refuses.
-    pub async fn commit(&self, commit: GroupCommit) {
-        self.ledger.commits_itself(commit.clone());
-        self.faults.moment(format!("a tool commits {} of partition {}", commit.offset, commit.partition));
-        self.kafka.commit(commit).await.unwrap_or_else(|error| panic!("commit for the group: {error:#}"));
     }
 
     /// Reads back whatever there is, and judges it. At most `bound` records may have been rerun or repeated.

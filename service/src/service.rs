@@ -90,7 +90,7 @@ pub async fn run(
                 warn!(cause, "the Kafka client failed; what is not finished runs again, and the clients are made anew");
                 running.tasks().shutdown().await;
                 metrics.clients_rebuilt();
-                pipeline.producer.rebuild(settings)?;
+                pipeline.producer.rebuild()?;
                 consumer = start()?;
                 metrics.observe(readings(&consumer));
             }

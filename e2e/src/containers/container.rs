@@ -15,7 +15,7 @@ use bollard::query_parameters::{
     StartContainerOptions,
 };
 use futures_util::StreamExt as _;
-use testcontainers::core::{Host, IntoContainerPort as _, WaitFor};
+use testcontainers::core::{Healthcheck, Host, IntoContainerPort as _, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{GenericImage, ImageExt as _};
 
@@ -291,6 +291,8 @@ async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
         .with_readonly_rootfs(true)
         .with_cap_drop("ALL")
         .with_security_opt("no-new-privileges:true")
+        // The engine would start a program in each container every two seconds; tests ask over HTTP. Compose heeds the images' own.
+        .with_health_check(Healthcheck::none())
         .with_startup_timeout(STARTUP_TIMEOUT)
         .with_host_config_modifier(move |host| {
             host.memory = Some(spec.memory_mib << 20);

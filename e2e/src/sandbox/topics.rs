@@ -1,7 +1,7 @@
 //! The topics of one sandbox: made, cut short, and made again under the same name.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
@@ -15,6 +15,8 @@ use crate::ledger::Place;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than a controller takes to give up a broker that has not reported, once both go on.
+const STEADY: Duration = Duration::from_secs(3);
 /// Most bytes that a record of a topic may have.
 const RECORD_MAX: &str = "max.message.bytes";
 
@@ -119,6 +121,27 @@ async fn make(kafka: &Kafka, topics: &[NewTopic<'_>]) -> anyhow::Result<()> {
         led.or_error().await?;
     }
     Ok(())
+}
+
+/// Returns once the broker has led all partitions of the topic of tasks for [`STEADY`]. One that stood still for long is given
+/// up for a moment after it goes on, and a producer that asks just then may never look for a leader again (librdkafka's issue
+/// 5430).
+///
+/// # Errors
+/// It doesn't.
+pub(super) async fn led_for_good(kafka: &Kafka, partitions: i32) -> anyhow::Result<()> {
+    let (admin, topic) = (admin(kafka)?, &kafka.names().tasks);
+    let mut since = None;
+    let steady = eventually(format!("topic {topic} is led for good"), PATIENCE, async || {
+        let found = led(&admin, topic).await;
+        if found != Ok(partitions) {
+            since = None;
+            return Err(format!("{found:?} of {partitions} partitions are led"));
+        }
+        let begun = *since.get_or_insert_with(Instant::now);
+        if begun.elapsed() >= STEADY { Ok(()) } else { Err("not for long".to_owned()) }
+    });
+    Ok(steady.or_error().await?)
 }
 
 /// How many partitions of `topic` are led.

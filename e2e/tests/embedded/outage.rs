@@ -187,6 +187,40 @@ async fn a_refused_commit_is_made_again() {
     world.verdict(Some(0)).await.unwrap().assert_green();
 }
 
+/// Claim: a producer that delivers nothing in time is made anew, and what it held is sent again (I6): the client's library can
+/// stop for good to look for a leader. Fault: the broker answers every write with an error after which the client waits and
+/// tries again, for longer than a record may wait. Verdict: it is replaced; once writes are taken everything is finished, and
+/// no task fails for it.
+#[tokio::test]
+async fn a_producer_that_delivers_nothing_is_made_anew() {
+    let world = world().await;
+    let child = downloader(&world, &[]);
+    produce(&world, 1..4).await;
+    world.settled(|| child.log_tail()).await;
+    let mut gates = Vec::new();
+    for id in 4..11 {
+        let path = format!("/n/{id}/grey.jpg");
+        let (url, gate) = world.origin.hold(&path);
+        world.produce(id, url, ok(&world, &path)).await.unwrap();
+        gate.reached().await;
+        gates.push(gate);
+    }
+    world.broker.fail_next(Api::Produce, &[E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 10_000]);
+    drop(gates);
+    eventually("the producer is made anew", PATIENCE, async || {
+        let is_said = child.log().iter().any(|line| line.contains("delivered nothing in time and is made anew"));
+        if is_said { Ok(()) } else { Err("it is not said".to_owned()) }
+    })
+    .evidence("downloader", || async { child.log_tail() })
+    .await;
+    work_waits(&child, "kafka").await;
+    world.broker.fail_no_more(Api::Produce);
+    world.settled(|| child.log_tail()).await;
+    let verdict = world.verdict(Some(0)).await.unwrap();
+    verdict.assert_green();
+    assert_eq!(verdict.ok, 10, "{verdict}");
+}
+
 /// Claim: an outcome that the broker refuses for now is sent again. Fault: it refuses the next writes with an error
 /// that the client does not retry by itself. Verdict: green; no task fails for it.
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn a_management_that_is_killed_forgets_nothing() {
     let mut ids = vec![before];
     let mut gates = Vec::new();
     for n in 0..HELD {
-        let (url, gate) = sandbox.origin().hold(&format!("/n/held/{n}/grey.jpg"));
+        let (url, gate) = sandbox.origin().hold(&format!("/n/held-{n}/grey.jpg"));
         ids.push(management.submit(&url).await);
         gates.push(gate);
     }
@@ -87,7 +87,7 @@ async fn a_management_that_is_killed_forgets_nothing() {
         gate.reached().await;
     }
     for n in 0..HELD {
-        ids.push(management.submit(&sandbox.origin().url(&format!("/n/accepted/{n}/grey.jpg"))).await);
+        ids.push(management.submit(&sandbox.origin().url(&format!("/n/accepted-{n}/grey.jpg"))).await);
     }
     management.container().kill().await;
     gates.iter().for_each(Gate::open);

@@ -4,12 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::watch;
-use tracing::Span;
+use tracing::{Span, error, warn};
 
 use super::headers;
 use crate::config::Settings;
@@ -20,6 +21,8 @@ use crate::task::Outcome;
 /// How long a send waits for room in the client's queue before it counts as the broker's failure.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 const QUEUE_POLL: Duration = Duration::from_millis(20);
+/// A client that delivers nothing is replaced at most this often: while the broker is away a new one helps no more.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
 
 /// Proof that the broker (all in-sync replicas) holds what finishes a record: its outcome, or, where no id can be
 /// read, its dead letter. Only this module's sends make one.
@@ -85,10 +88,19 @@ impl ClientContext for Watcher {
     }
 }
 
+/// The client in use.
+struct Current {
+    client: Client,
+    /// How many came before it.
+    generation: u64,
+    since: Instant,
+}
+
 /// The process's one producer. Clones share it.
 #[derive(Clone)]
 pub struct Producer {
-    client: Arc<RwLock<Client>>,
+    config: ClientConfig,
+    current: Arc<RwLock<Current>>,
     failure: watch::Sender<Option<String>>,
     pub(super) input_topic: String,
     pub(super) output_topic: String,
@@ -102,9 +114,11 @@ impl Producer {
     /// # Errors
     /// The client refuses a property, which it names.
     pub fn new(settings: &Settings, run_id: &str) -> anyhow::Result<Producer> {
-        let failure = watch::Sender::new(None);
+        let (config, failure) = (super::client::producer(settings), watch::Sender::new(None));
+        let current = Current { client: client(&config, &failure)?, generation: 0, since: Instant::now() };
         Ok(Producer {
-            client: Arc::new(RwLock::new(client(settings, &failure)?)),
+            config,
+            current: Arc::new(RwLock::new(current)),
             failure,
             input_topic: settings.kafka_input_topic.clone(),
             output_topic: settings.kafka_output_topic.clone(),
@@ -118,16 +132,38 @@ impl Producer {
     ///
     /// # Errors
     /// As for [`Producer::new`].
-    pub fn rebuild(&self, settings: &Settings) -> anyhow::Result<()> {
-        let new = client(settings, &self.failure)?;
-        let old = std::mem::replace(&mut *self.client.write().unwrap_or_else(PoisonError::into_inner), new);
+    pub fn rebuild(&self) -> anyhow::Result<()> {
+        self.replace(&mut self.current.write().unwrap_or_else(PoisonError::into_inner))?;
         self.failure.send_replace(None);
+        Ok(())
+    }
+
+    fn replace(&self, current: &mut Current) -> anyhow::Result<()> {
+        let new = client(&self.config, &self.failure)?;
+        let generation = current.generation + 1;
+        let old = std::mem::replace(current, Current { client: new, generation, since: Instant::now() }).client;
         // Its end waits for what is in flight, so it ends on a thread of its own.
         std::thread::spawn(move || {
             old.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
             drop(old);
         });
         Ok(())
+    }
+
+    /// The client of this generation did not get rid of a record in time. Either the broker is away, or the client has
+    /// stopped to look for a partition's leader: it can, for good, once it has heard that there is none (librdkafka's issue
+    /// 5430), as of a broker that stood still for a while. A new one looks.
+    fn renew(&self, generation: u64) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.generation != generation || current.since.elapsed() < RENEWED_EVERY {
+            return;
+        }
+        match self.replace(&mut current) {
+            Ok(()) => {
+                warn!("the Kafka producer delivered nothing in time and is made anew; what it held is sent again")
+            }
+            Err(error) => error!("the Kafka producer cannot be made anew: {error:#}"),
+        }
     }
 
     /// Waits until the client fails for good, and says why.
@@ -165,7 +201,7 @@ impl Producer {
         delivery.leased().await;
         let handed_over = self.hand_over(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await?;
         drop((key, payload));
-        handed_over.acknowledged().await
+        self.acknowledged(handed_over).await
     }
 
     pub(super) async fn produce(
@@ -175,7 +211,23 @@ impl Producer {
         payload: Option<&[u8]>,
         headers: OwnedHeaders,
     ) -> Result<AckedOutcome, ProduceError> {
-        self.hand_over(topic, key, payload, headers).await?.acknowledged().await
+        let handed_over = self.hand_over(topic, key, payload, headers).await?;
+        self.acknowledged(handed_over).await
+    }
+
+    async fn acknowledged(&self, handed_over: HandedOver) -> Result<AckedOutcome, ProduceError> {
+        let HandedOver { acknowledgement, topic, generation } = handed_over;
+        match acknowledgement.await {
+            Ok(Ok(_delivery)) => Ok(AckedOutcome(())),
+            Ok(Err((error, _record))) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
+                    self.renew(generation);
+                }
+                Err(told_apart(topic, error))
+            }
+            // The client is gone, and so is what it held.
+            Err(_canceled) => Err(told_apart(topic, KafkaError::Canceled)),
+        }
     }
 
     /// Hands a record to the client, which copies it.
@@ -187,7 +239,10 @@ impl Producer {
         headers: OwnedHeaders,
     ) -> Result<HandedOver, ProduceError> {
         let record = FutureRecord { topic, partition: None, payload, key, timestamp: None, headers: Some(headers) };
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (client, generation) = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            (current.client.clone(), current.generation)
+        };
         let handed = match client.send_result(record) {
             Err((error, record)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 Box::pin(wait_for_room(&client, record)).await
@@ -195,7 +250,7 @@ impl Producer {
             handed => handed.map_err(|(error, _record)| error),
         };
         match handed {
-            Ok(acknowledgement) => Ok(HandedOver { acknowledgement, topic: topic.to_owned() }),
+            Ok(acknowledgement) => Ok(HandedOver { acknowledgement, topic: topic.to_owned(), generation }),
             Err(error) => Err(told_apart(topic.to_owned(), error)),
         }
     }
@@ -224,25 +279,14 @@ async fn wait_for_room(
 struct HandedOver {
     acknowledgement: DeliveryFuture,
     topic: String,
+    /// The client's.
+    generation: u64,
 }
 
-impl HandedOver {
-    async fn acknowledged(self) -> Result<AckedOutcome, ProduceError> {
-        match self.acknowledgement.await {
-            Ok(Ok(_delivery)) => Ok(AckedOutcome(())),
-            Ok(Err((error, _record))) => Err(told_apart(self.topic, error)),
-            // The client is gone, and so is what it held.
-            Err(_canceled) => Err(told_apart(self.topic, KafkaError::Canceled)),
-        }
-    }
-}
-
-fn client(settings: &Settings, failure: &watch::Sender<Option<String>>) -> anyhow::Result<Client> {
+fn client(config: &ClientConfig, failure: &watch::Sender<Option<String>>) -> anyhow::Result<Client> {
     use anyhow::Context as _;
     let watcher = Watcher { failure: failure.clone() };
-    super::client::producer(settings)
-        .create_with_context(watcher)
-        .context("make the Kafka producer (see KAFKA_PROPERTIES)")
+    config.create_with_context(watcher).context("make the Kafka producer (see KAFKA_PROPERTIES)")
 }
 
 fn told_apart(topic: String, source: KafkaError) -> ProduceError {
