@@ -126,7 +126,8 @@ async fn all(quick: bool, only_work: Option<usize>, only_cap: Option<usize>) -> 
                         _ => rates[1].push(bare(&run).await.context("the bare loop")?),
                     }
                 }
-                if cap == CONSUMERS as usize {
+                // Once: to start and end a hundred consumers takes longer than the work.
+                if cap == CONSUMERS as usize && repetition == 0 {
                     rates[2].push(singles(&run, most / 4).await.context("one consumer a task")?);
                 }
             }
