@@ -202,8 +202,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 let mut resets = shared.resets.subscribe();
                 connections.spawn(async move {
                     tokio::select! {
-                        _ended = exchange::serve(client, &shared) => {}
+                        biased;
+                        // First: of what was held nothing may pass any more, though its gate opens at the same time.
                         _reset = resets.changed() => {}
+                        _ended = exchange::serve(client, &shared) => {}
                     }
                 });
             }

@@ -33,13 +33,14 @@ pub(super) async fn connection(mut client: TcpStream, upstream: SocketAddr, link
     let began = flow.borrow_and_update().resets;
     let mut resets = flow.clone();
     tokio::select! {
+        biased;
+        // First: of what was held nothing may pass any more, though its gate opens at the same time.
+        _reset = resets.wait_for(|flow| flow.resets != began) => {}
         // An end that goes away is its own affair.
-        _ended = serve(&mut client, upstream, link, flow) => {}
-        _reset = resets.wait_for(|flow| flow.resets != began) => {
-            // Dropped with data on the way and without lingering: the peer gets a reset.
-            let _ = client.set_zero_linger();
-        }
+        _ended = serve(&mut client, upstream, link, flow) => return,
     }
+    // Dropped with data on the way and without lingering: the peer gets a reset.
+    let _ = client.set_zero_linger();
 }
 
 async fn serve(

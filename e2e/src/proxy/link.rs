@@ -44,7 +44,7 @@ pub(super) struct Flow {
 impl Flow {
     /// Whether something passes on a connection that `began` under an earlier state.
     pub(super) fn passes(&self, began: Flow) -> bool {
-        !self.cut && self.forgotten == began.forgotten
+        !self.cut && self.forgotten == began.forgotten && self.resets == began.resets
     }
 }
 

@@ -97,6 +97,25 @@ async fn a_cut_swallows_and_tells_nobody_until_it_is_restored() {
 }
 
 #[tokio::test]
+async fn what_was_held_when_its_connection_was_reset_never_passes() {
+    let mut world = world().await;
+    // Who is woken by both, the reset and the open gate, must not take the gate: one of two would, by chance.
+    for id in 1..=20 {
+        let gate = world.link.hold_requests(Api::Produce);
+        let mut client = world.connect().await;
+        ask(&mut client, Api::Produce, id).await;
+        gate.reached().await;
+        world.link.reset();
+        drop(gate);
+        assert!(answer(&mut client).await.is_err(), "{id} was answered");
+    }
+    let mut later = world.connect().await;
+    ask(&mut later, Api::Produce, 99).await;
+    answer(&mut later).await.unwrap();
+    assert_eq!(world.got.recv().await, Some(99), "the broker saw what was held");
+}
+
+#[tokio::test]
 async fn connections_that_were_forgotten_stay_dead_and_new_ones_pass() {
     let world = world().await;
     let mut client = world.connect().await;

@@ -31,7 +31,7 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
     eventually("every record is finished", 4 * PATIENCE, async || {
         let last = lives.last().expect("invariant: one was started");
         if let Some(code) = last.container().exit_code().await {
-            assert!(last.container().ran_out_of_memory().await, "exit code {code}\n{}", last.logs().await);
+            assert_eq!(code, 137, "it was not killed\n{}", last.logs().await);
             lives.push(start().await);
             sandbox.produce_copies(&format!("later{later}"), 4).await;
             later += 1;
@@ -41,6 +41,12 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
     .await;
     let deaths = lives.len() - 1;
     assert!((1..=DEATHS_MAX).contains(&deaths), "{deaths} deaths");
+    // The engine hears of the kernel's reason by a way of its own, now and then only after the end.
+    let mut reasons = Vec::new();
+    for life in &lives {
+        reasons.push(life.container().ran_out_of_memory().await);
+    }
+    assert!(reasons.contains(&true), "nobody ran out of memory");
     sandbox.committed().await;
     let verdict = sandbox.verdict(Verdict::rerun_bound(256, deaths)).await;
     verdict.assert_green();
