@@ -12,6 +12,7 @@ pub mod engine;
 pub mod http;
 pub mod images;
 pub mod run;
+pub mod spec;
 pub mod stack;
 pub mod store;
 

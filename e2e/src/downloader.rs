@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::containers::broker::KAFKA_LINK_HOST;
-use crate::containers::container::{Container, Spec};
+use crate::containers::container::Container;
 use crate::containers::http::{Answer, ask, client};
+use crate::containers::spec::Spec;
 use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
 use crate::expect::{PATIENCE, eventually};
 use crate::kafka::Protocol;

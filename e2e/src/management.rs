@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::containers::container::{Container, Spec};
+use crate::containers::container::Container;
 use crate::containers::http::{Answer, ask, client};
+use crate::containers::spec::Spec;
 use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
 use crate::expect::{PATIENCE, eventually};
 use crate::sandbox::Sandbox;

@@ -23,7 +23,8 @@ use anyhow::Context as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::bucket::{Bucket, BucketPlace};
-use crate::containers::container::{Container, Spec};
+use crate::containers::container::Container;
+use crate::containers::spec::Spec;
 use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET, StoreKind};
 use crate::containers::{Stack, run};
 use crate::downloader::{Builder, Downloader};

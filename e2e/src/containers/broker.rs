@@ -9,10 +9,11 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use testcontainers::core::WaitFor;
 
-use super::container::{Container, Spec, free_ports};
+use super::container::{Container, free_ports};
 use super::engine::on_engine;
 use super::images::Images;
 use super::run::Run;
+use super::spec::Spec;
 use crate::expect::{PATIENCE, eventually};
 use crate::proxy::Proxy;
 

@@ -1,6 +1,5 @@
-//! One container: what it is started from, and what a test may do to it.
+//! One container, and what a test may do to it.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -15,42 +14,17 @@ use bollard::query_parameters::{
     StartContainerOptions,
 };
 use futures_util::StreamExt as _;
-use testcontainers::core::{Healthcheck, Host, IntoContainerPort as _, WaitFor};
-use testcontainers::runners::AsyncRunner as _;
-use testcontainers::{GenericImage, ImageExt as _};
 
 use super::engine::{docker, on_engine, on_engine_blocking};
-use super::http::choose_cryptography;
 use super::run::{self, Run};
+use super::spec::{self, Spec};
 use crate::fault_book::{Faults, Notes};
 
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(90);
+/// For a container to start, or to end.
+pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The kind of fault that a pause is.
 const PAUSED: &str = "paused";
-
-/// What a container is started from.
-#[derive(Clone, Debug, Default)]
-pub struct Spec {
-    /// Its name, and its host name for the others of the run.
-    pub name: String,
-    /// As in `compose/.env`.
-    pub image: String,
-    /// Instead of the image's own command.
-    pub command: Vec<String>,
-    /// Its environment.
-    pub environment: Vec<(String, String)>,
-    /// Memory it may use, in MiB; more, and the kernel kills it.
-    pub memory_mib: i64,
-    /// Folders in memory, with their mount options. The rest of its file system is read-only.
-    pub tmpfs: Vec<(&'static str, &'static str)>,
-    /// Names that it finds at these addresses.
-    pub hosts: Vec<(String, IpAddr)>,
-    /// Its ports, each with the port of 127.0.0.1 that leads there; 0: any.
-    pub ports: Vec<(u16, u16)>,
-    /// When it counts as started.
-    pub ready: Vec<WaitFor>,
-}
 
 /// When a container ran, in Unix milliseconds, and how it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +55,9 @@ impl Container {
     pub async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
         let name = spec.name.clone();
         let run = run.clone();
-        on_engine(async move { start(&run, spec).await }).await.with_context(|| format!("start {name}"))
+        let started = on_engine(async move { spec::start(&run, spec).await }).await;
+        let id = started.with_context(|| format!("start {name}"))?;
+        Ok(Container { id: id.into(), name: name.into(), notes: Notes::default() })
     }
 
     /// Its name, which is its host name too.
@@ -275,63 +251,6 @@ pub(super) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
     Ok(ports)
 }
 
-async fn start(run: &Run, spec: Spec) -> anyhow::Result<Container> {
-    choose_cryptography();
-    let (repository, tag) = split_reference(&spec.image);
-    let mut image = GenericImage::new(repository, tag);
-    for condition in spec.ready {
-        image = image.with_wait_for(condition);
-    }
-    let tmpfs: HashMap<String, String> =
-        spec.tmpfs.iter().map(|(folder, options)| ((*folder).to_owned(), (*options).to_owned())).collect();
-    let mut request = image
-        .with_container_name(&spec.name)
-        .with_network(&run.network)
-        .with_labels(run.labels())
-        .with_readonly_rootfs(true)
-        .with_cap_drop("ALL")
-        .with_security_opt("no-new-privileges:true")
-        // The engine would start a program in each container every two seconds; tests ask over HTTP. Compose heeds the images' own.
-        .with_health_check(Healthcheck::none())
-        .with_startup_timeout(STARTUP_TIMEOUT)
-        .with_host_config_modifier(move |host| {
-            host.memory = Some(spec.memory_mib << 20);
-            host.memory_swap = host.memory;
-            host.tmpfs = Some(tmpfs.clone());
-            host.publish_all_ports = Some(false);
-            // Published for this machine's programs alone: other containers come by the network, strangers not at all.
-            let bindings = host.port_bindings.iter_mut().flat_map(HashMap::values_mut).flatten().flatten();
-            bindings.for_each(|binding| binding.host_ip = Some("127.0.0.1".to_owned()));
-        });
-    if !spec.command.is_empty() {
-        request = request.with_cmd(&spec.command);
-    }
-    for (name, value) in &spec.environment {
-        request = request.with_env_var(name, value);
-    }
-    for (name, address) in spec.hosts {
-        request = request.with_host(name, Host::Addr(address));
-    }
-    for (port, host_port) in &spec.ports {
-        request = request.with_mapped_port(*host_port, port.tcp());
-    }
-    let started = request.start().await?;
-    let container = Container { id: started.id().into(), name: spec.name.into(), notes: Notes::default() };
-    // Its Drop would remove the container with the first handle of it; the sandbox decides that.
-    std::mem::forget(started);
-    Ok(container)
-}
-
-/// `repository:tag`, `repository@sha256:digest` or `repository`, which may hold a port: the last colon after the last
-/// slash is what divides.
-fn split_reference(image: &str) -> (&str, &str) {
-    let name_from = image.rfind('/').map_or(0, |slash| slash + 1);
-    match image[name_from..].rfind(':') {
-        Some(colon) => (&image[..name_from + colon], &image[name_from + colon + 1..]),
-        None => (image, "latest"),
-    }
-}
-
 /// The engine's times: RFC 3339 in UTC, `2026-01-31T01:02:03.123456789Z`.
 fn unix_ms_of(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -403,12 +322,5 @@ mod tests {
         assert_eq!(unix_ms_of("2026-11-27T14:06:03.123456789Z"), Some(1_795_788_363_123));
         assert!(unix_ms_of("0001-01-01T00:00:00Z").is_some_and(|never| never < 0), "that of what has not ended");
         assert_eq!(unix_ms_of("yesterday"), None);
-    }
-
-    #[test]
-    fn an_image_reference_is_divided_at_its_tag() {
-        assert_eq!(split_reference("image-pipeline/kafka:local"), ("image-pipeline/kafka", "local"));
-        assert_eq!(split_reference("registry:5000/kafka"), ("registry:5000/kafka", "latest"));
-        assert_eq!(split_reference("apache/kafka@sha256:ab12"), ("apache/kafka@sha256", "ab12"));
     }
 }

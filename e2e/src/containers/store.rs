@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, anyhow};
 
-use super::container::{Container, Spec, free_ports};
+use super::container::{Container, free_ports};
 use super::http::{ask, client};
 use super::images::Images;
 use super::run::Run;
+use super::spec::Spec;
 use crate::expect::{PATIENCE, eventually};
 
 /// The store's credentials, for whoever needs them.
