@@ -276,7 +276,7 @@ async fn send(producer: &FutureProducer, payload: Option<&[u8]>) -> anyhow::Resu
 /// As `service::run` does it, with a sleep for the pipeline.
 async fn downloader(run: &Run) -> anyhow::Result<Rate> {
     let settings = run.settings()?;
-    let producer = Producer::new(&settings, "1")?;
+    let producer = Producer::new(&settings, "1", Metrics::unexported())?;
     let consumer = Arc::new(Consumer::start(&settings, "1", Health::default(), Metrics::unexported())?);
     let (mut running, began) = (Dispatch::new(run.cap), OnceLock::new());
     let (finished, shared) = (Arc::new(Finished::of(run.records)), Arc::new((run.clone(), producer)));

@@ -1,6 +1,7 @@
 //! A downloader in a container: the image that is released, confined as it is deployed, and a handle to break it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::containers::broker::KAFKA_LINK_HOST;
 use crate::containers::container::Container;
@@ -9,8 +10,10 @@ use crate::containers::spec::Spec;
 use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET};
 use crate::expect::{PATIENCE, eventually};
 use crate::kafka::Protocol;
+use crate::name_server::NameServer;
 use crate::proxy::Link;
 use crate::sandbox::Sandbox;
+use crate::scrape;
 use crate::store_proxy::StoreProxy;
 
 /// The port of `/livez`, `/readyz` and `/metrics` inside the container.
@@ -26,6 +29,7 @@ pub struct Builder<'a> {
     by_link: bool,
     by_store_proxy: bool,
     with_failpoints: bool,
+    dns: Option<IpAddr>,
 }
 
 impl<'a> Builder<'a> {
@@ -63,6 +67,7 @@ impl<'a> Builder<'a> {
             by_link: false,
             by_store_proxy: false,
             with_failpoints: false,
+            dns: None,
         }
     }
 
@@ -100,6 +105,12 @@ impl<'a> Builder<'a> {
         self.setting("FAILPOINT_GATE", gate)
     }
 
+    /// Looks names up there.
+    pub fn name_server(mut self, name_server: &NameServer) -> Self {
+        self.dns = Some(name_server.address());
+        self
+    }
+
     /// Memory that it may use.
     pub fn memory_mib(mut self, memory_mib: i64) -> Self {
         self.memory_mib = memory_mib;
@@ -128,6 +139,7 @@ impl<'a> Builder<'a> {
             image: image.clone(),
             environment: self.settings.into_iter().collect(),
             memory_mib: self.memory_mib,
+            dns: self.dns,
             hosts: vec![(KAFKA_LINK_HOST.to_owned(), stack.run.gateway)],
             ports: vec![(HEALTH_PORT, 0)],
             ..Spec::default()
@@ -207,14 +219,7 @@ impl Downloader {
     /// The sum of a metric over its labels, those that contain `label` alone; none: it has not been counted yet, or the process
     /// doesn't answer.
     pub async fn metric(&self, name: &str, label: &str) -> Option<f64> {
-        let text = self.ask("/metrics").await.ok()?.text();
-        let mut values = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let (found, labels) = series.split_once('{').unwrap_or((series, ""));
-            (found == name && labels.contains(label)).then(|| value.parse::<f64>().ok())?
-        });
-        let first = values.next()?;
-        Some(values.fold(first, |sum, value| sum + value))
+        scrape::sum(&self.ask("/metrics").await.ok()?.text(), name, &[label])
     }
 
     /// Waits until it has logged a line with `text`.

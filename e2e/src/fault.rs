@@ -1,5 +1,6 @@
-//! Faults as values (what was done to a run is in `fault_book`): applied and healed by one interface. One that was applied has been seen to bite, and one that was
-//! healed has been seen to be gone, or the test ends there: a fault that never was proves nothing.
+//! Faults as values: applied and healed by one interface. One that was applied has been seen to bite, and one that was
+//! healed has been seen to be gone, or the test ends there: a fault that never was proves nothing. What was done to a run
+//! stands in `fault_book`.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,6 +46,10 @@ pub enum Fault {
     StoreKilled,
     /// The store stands still; healed by SIGCONT.
     StoreStopped,
+    /// The store's disk is full; healed by the removal of what filled it. For a store on [`Disk::Small`] alone.
+    ///
+    /// [`Disk::Small`]: crate::containers::store::Disk::Small
+    StoreFull,
 }
 
 /// One that bites.
@@ -74,6 +79,7 @@ impl Fault {
             Fault::BrokerStopped => "broker stopped",
             Fault::StoreKilled => "store killed",
             Fault::StoreStopped => "store stopped",
+            Fault::StoreFull => "store full",
         }
     }
 
@@ -113,7 +119,8 @@ impl Fault {
             | Fault::OutcomesRefused
             | Fault::CollectorFails(_)
             | Fault::StoreKilled
-            | Fault::StoreStopped => (0, 0),
+            | Fault::StoreStopped
+            | Fault::StoreFull => (0, 0),
             Fault::Drained(_) => (0, 2),
             Fault::RollingRestart => (0, 2 * members),
             Fault::Killed(_) | Fault::Stopped(_) | Fault::CutOff(_) | Fault::Forgotten(_) => (1, 2),
@@ -168,12 +175,11 @@ impl Fault {
                 let sandbox = fleet.sandbox();
                 sandbox.refuse_writes(&sandbox.kafka().names().outcomes).await;
                 // The setting takes effect some time after it was taken.
-                eventually("a member says that the broker is at fault", 2 * PATIENCE, async || {
-                    work().await;
-                    blames_the_broker(fleet).await
-                })
-                .evidence("its log", || fleet.member(0).logs())
-                .await;
+                blamed(fleet, "broker", work).await;
+            }
+            Fault::StoreFull => {
+                fleet.sandbox().fill_store().await;
+                blamed(fleet, "store", work).await;
             }
             Fault::CollectorFails(fault) => {
                 let traces = fleet.sandbox().traces();
@@ -228,15 +234,14 @@ impl Standing {
             }
             Fault::OutcomesRefused => {
                 let sandbox = fleet.sandbox();
-                let finished = || sandbox.ledger().progress().0;
-                let before = finished();
+                let before = sandbox.ledger().progress().0;
                 sandbox.take_writes(&sandbox.kafka().names().outcomes).await;
-                eventually("an outcome is written again", 2 * PATIENCE, async || {
-                    work().await;
-                    if finished() > before { Ok(()) } else { Err("none is".to_owned()) }
-                })
-                .evidence("its log", || fleet.member(0).logs())
-                .await;
+                more_finished(fleet, before, work).await;
+            }
+            Fault::StoreFull => {
+                let before = fleet.sandbox().ledger().progress().0;
+                fleet.sandbox().empty_store().await;
+                more_finished(fleet, before, work).await;
             }
             Fault::CollectorFails(_) => {
                 let traces = fleet.sandbox().traces();
@@ -255,16 +260,31 @@ impl Standing {
     }
 }
 
-/// Whether a member is not ready because of the broker.
-async fn blames_the_broker(fleet: &Fleet<'_>) -> Result<(), String> {
-    let mut said = Vec::new();
-    for number in 0..fleet.size() {
-        match fleet.member(number).readiness().await {
-            Err(why) if why.contains("broker") => return Ok(()),
-            other => said.push(other),
+/// Waits until a member is not ready because of this `part`.
+async fn blamed(fleet: &Fleet<'_>, part: &str, work: impl AsyncFn()) {
+    eventually(format!("a member says that the {part} is at fault"), 2 * PATIENCE, async || {
+        work().await;
+        let mut said = Vec::new();
+        for number in 0..fleet.size() {
+            match fleet.member(number).readiness().await {
+                Err(why) if why.contains(part) => return Ok(()),
+                other => said.push(other),
+            }
         }
-    }
-    Err(format!("{said:?}"))
+        Err(format!("{said:?}"))
+    })
+    .evidence("its log", || fleet.member(0).logs())
+    .await;
+}
+
+/// Waits until more than `before` records are finished.
+async fn more_finished(fleet: &Fleet<'_>, before: usize, work: impl AsyncFn()) {
+    eventually("an outcome is written again", 2 * PATIENCE, async || {
+        work().await;
+        if fleet.sandbox().ledger().progress().0 > before { Ok(()) } else { Err("none is".to_owned()) }
+    })
+    .evidence("its log", || fleet.member(0).logs())
+    .await;
 }
 
 async fn drain(fleet: &Fleet<'_>, number: usize) {

@@ -21,11 +21,11 @@ pub struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
-    /// Starts so many members, and waits until each has partitions of its own: what runs while they are shared out may run
-    /// twice.
+    /// Starts so many members, and waits until each has partitions of its own and is ready: what runs while they are shared
+    /// out may run twice.
     ///
     /// # Panics
-    /// One can't be started, or gets none.
+    /// One can't be started, gets none, or doesn't get ready.
     pub async fn start(sandbox: &'a Sandbox, protocol: Protocol, members: usize) -> Fleet<'a> {
         let mut fleet = Fleet { sandbox, protocol, members: Vec::new() };
         for _ in 0..members {
@@ -37,6 +37,9 @@ impl<'a> Fleet<'a> {
             if distinct.len() == members { Ok(()) } else { Err(format!("{owners:x?}")) }
         })
         .await;
+        for member in &fleet.members {
+            member.wait_ready().await;
+        }
         fleet
     }
 

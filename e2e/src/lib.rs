@@ -17,6 +17,7 @@ pub mod gate;
 pub mod kafka;
 pub mod ledger;
 pub mod origin;
+pub mod scrape;
 
 // The real stack in containers.
 #[cfg(feature = "containers")]
@@ -37,6 +38,8 @@ pub mod fleet;
 pub mod management;
 #[cfg(feature = "containers")]
 pub mod naive;
+#[cfg(feature = "containers")]
+pub mod name_server;
 #[cfg(feature = "containers")]
 pub mod proxy;
 #[cfg(feature = "containers")]

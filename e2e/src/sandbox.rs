@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::bucket::{Bucket, BucketPlace};
 use crate::containers::container::Container;
 use crate::containers::spec::Spec;
-use crate::containers::store::{STORE_ACCESS, STORE_REGION, STORE_SECRET, StoreKind};
+use crate::containers::store::{Disk, STORE_ACCESS, STORE_REGION, STORE_SECRET, StoreKind};
 use crate::containers::{Stack, run};
 use crate::downloader::{Builder, Downloader};
 use crate::expect::{PATIENCE, eventually};
@@ -34,6 +34,7 @@ use crate::fault_book::Faults;
 use crate::kafka::{Follower, Kafka, Names};
 use crate::ledger::{Ledger, Verdict};
 use crate::management::Management;
+use crate::name_server::NameServer;
 use crate::origin::Origin;
 use crate::proxy::Link;
 use crate::traces::Traces;
@@ -116,10 +117,10 @@ impl Sandbox {
     ///
     /// # Panics
     /// As [`Sandbox::start`].
-    pub async fn on_store(name: &str, kind: StoreKind) -> Sandbox {
+    pub async fn on_store(name: &str, kind: StoreKind, disk: Disk) -> Sandbox {
         let _place = place::take().await;
         let start = async {
-            let stack = Stack::shared().await.with_store(&name.replace('_', "-"), kind).await?;
+            let stack = Stack::shared().await.with_store(&name.replace('_', "-"), kind, disk).await?;
             let store = stack.store.container.clone();
             anyhow::Ok(Sandbox::on(stack, name, PARTITIONS, None).await?.owning(store))
         };
@@ -258,6 +259,14 @@ impl Sandbox {
         let permit = MANAGEMENT.acquire().await.expect("invariant: the semaphore is never closed");
         *self.management.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         Management::start(self).await
+    }
+
+    /// Starts a name server for [`Builder::name_server`].
+    ///
+    /// # Panics
+    /// The container can't be started.
+    pub async fn start_name_server(&self) -> NameServer {
+        NameServer::start(self).await
     }
 
     /// Waits until every produced record is finished.

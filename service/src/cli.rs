@@ -100,7 +100,7 @@ fn warn_of_little_memory(settings: &Settings, container_bytes: Option<u64>) {
         warn!(
             container_bytes,
             budgets_bytes,
-            "the container has less memory than pictures may take; lower SOURCE_BYTES_IN_FLIGHT_MAX or DECODE_BYTES_MAX"
+            "pictures alone may take all of the container's memory; lower SOURCE_BYTES_IN_FLIGHT_MAX or DECODE_BYTES_MAX"
         );
     }
 }
@@ -119,7 +119,7 @@ async fn setup(settings: &Settings, partitions: i32) -> anyhow::Result<i32> {
 async fn replay(settings: &Settings, request: &Request) -> anyhow::Result<i32> {
     let Some(telemetry) = observed(settings) else { return Ok(BAD_SETTINGS) };
     let stop = drain::on_signal().context("listen for signals")?;
-    let report = replay::run(settings, telemetry.run_id(), request, &stop).await;
+    let report = replay::run(settings, telemetry.run_id(), telemetry.metrics(), request, &stop).await;
     let result = report.context("replay the dead letters").map(|report| {
         println!("{}", report.to_string().trim_end());
         report.exit()

@@ -43,7 +43,8 @@ impl Dispatch {
                 }
                 (records, mut permits) = take(consumer, &self.permits) => {
                     for record in records {
-                        let (permit, work) = (permits.split(1), work(record));
+                        // Boxed, for the runtime moves what a task is made of several times.
+                        let (permit, work) = (permits.split(1), Box::pin(work(record)));
                         self.tasks.spawn(async move {
                             work.await;
                             drop(permit);

@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::drain::Exit;
 use crate::error::Code;
 use crate::kafka::{DeadLog, Place, ProduceError, Producer};
+use crate::observe::metrics::Metrics;
 use survey::{Planned, Survey};
 
 /// Records handed to the producer and not acknowledged.
@@ -136,11 +137,12 @@ impl fmt::Display for Report {
 pub async fn run(
     settings: &Settings,
     run_id: &str,
+    metrics: Metrics,
     request: &Request,
     stop: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let began = SystemTime::now();
-    let producer = Producer::new(settings, run_id)?;
+    let producer = Producer::new(settings, run_id, metrics)?;
     let mut report = Report {
         dead_topic: settings.kafka_dead_topic.clone(),
         topic: settings.kafka_input_topic.clone(),

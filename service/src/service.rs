@@ -53,7 +53,7 @@ pub async fn run(
     let pipeline = Arc::new(Pipeline {
         workshop,
         bench: Bench::new(settings),
-        producer: Producer::new(settings, run_id)?,
+        producer: Producer::new(settings, run_id, metrics.clone())?,
         broker_breaker: Breaker::new(Dependency::Kafka, health.clone()),
         metrics: metrics.clone(),
         topic: settings.kafka_input_topic.clone(),
@@ -89,7 +89,7 @@ pub async fn run(
                 }
                 warn!(cause, "the Kafka client failed; what is not finished runs again, and the clients are made anew");
                 running.tasks().shutdown().await;
-                metrics.clients_rebuilt();
+                metrics.client_rebuilt("failed");
                 pipeline.producer.rebuild()?;
                 consumer = start()?;
                 metrics.observe(readings(&consumer));

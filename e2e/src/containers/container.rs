@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bollard::Docker;
-use bollard::models::ContainerInspectResponse;
+use bollard::exec::StartExecResults;
+use bollard::models::{ContainerInspectResponse, ExecConfig};
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
     StartContainerOptions,
@@ -172,6 +173,23 @@ impl Container {
                 bytes.extend_from_slice(&part.context("read the archive")?);
             }
             Ok(bytes)
+        })
+        .await
+    }
+
+    /// Runs a program in it beside its own; the exit code.
+    pub async fn execute(&self, command: &[&str]) -> i64 {
+        let config = ExecConfig {
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            attach_stdout: Some(true),
+            ..ExecConfig::default()
+        };
+        self.act("run a program in", |docker, id| async move {
+            let execution = docker.create_exec(&id, config).await?.id;
+            if let StartExecResults::Attached { mut output, .. } = docker.start_exec(&execution, None).await? {
+                while output.next().await.is_some() {}
+            }
+            docker.inspect_exec(&execution).await?.exit_code.ok_or_else(|| anyhow!("the program has not ended"))
         })
         .await
     }

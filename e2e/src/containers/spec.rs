@@ -18,6 +18,8 @@ pub struct Spec {
     pub name: String,
     /// As in `compose/.env`.
     pub image: String,
+    /// Instead of the image's own entry point.
+    pub entrypoint: Option<String>,
     /// Instead of the image's own command.
     pub command: Vec<String>,
     /// Its environment.
@@ -28,6 +30,8 @@ pub struct Spec {
     pub tmpfs: Vec<(&'static str, &'static str)>,
     /// Names that it finds at these addresses.
     pub hosts: Vec<(String, IpAddr)>,
+    /// Whom it asks for names that the engine does not know; none: this machine's own name servers.
+    pub dns: Option<IpAddr>,
     /// Its ports, each with the port of 127.0.0.1 that leads there; 0: any.
     pub ports: Vec<(u16, u16)>,
     /// When it counts as started.
@@ -39,6 +43,9 @@ pub(super) async fn start(run: &Run, spec: Spec) -> anyhow::Result<String> {
     choose_cryptography();
     let (repository, tag) = split_reference(&spec.image);
     let mut image = GenericImage::new(repository, tag);
+    if let Some(entrypoint) = &spec.entrypoint {
+        image = image.with_entrypoint(entrypoint);
+    }
     for condition in spec.ready {
         image = image.with_wait_for(condition);
     }
@@ -59,6 +66,7 @@ pub(super) async fn start(run: &Run, spec: Spec) -> anyhow::Result<String> {
             host.memory = Some(spec.memory_mib << 20);
             host.memory_swap = host.memory;
             host.tmpfs = Some(tmpfs.clone());
+            host.dns = spec.dns.map(|address| vec![address.to_string()]);
             host.publish_all_ports = Some(false);
             // Published for this machine's programs alone: other containers come by the network, strangers not at all.
             let bindings = host.port_bindings.iter_mut().flat_map(HashMap::values_mut).flatten().flatten();

@@ -9,7 +9,7 @@ use super::broker::Broker;
 use super::engine::{docker, on_engine};
 use super::images::Images;
 use super::run::{Run, kept, removal_command};
-use super::store::{STORE_ACCESS, STORE_SECRET, Store, StoreKind};
+use super::store::{Disk, STORE_ACCESS, STORE_SECRET, Store, StoreKind};
 
 /// Kafka and an object store of this run. Clones share them.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Stack {
         })
         .await?;
         let (broker, store) =
-            tokio::try_join!(Broker::start(&run, &images, "kafka", &[]), Store::start(&run, &images, "store", kind))?;
+            tokio::try_join!(Broker::start(&run, &images, "kafka", &[]), Store::start(&run, &images, "store", kind, Disk::Volume))?;
         let stack = Stack { run, images, broker: Arc::new(broker), store: Arc::new(store) };
         if kept() {
             // Not by a macro: what those print is shown of failed tests alone.
@@ -64,12 +64,12 @@ impl Stack {
         Ok(Stack { broker, ..self.clone() })
     }
 
-    /// The same with another store, called `name`.
+    /// The same with another store, called `name`, on a disk of its own.
     ///
     /// # Errors
     /// It can't be started.
-    pub async fn with_store(&self, name: &str, kind: StoreKind) -> anyhow::Result<Stack> {
-        let store = Arc::new(Store::start(&self.run, &self.images, name, kind).await?);
+    pub async fn with_store(&self, name: &str, kind: StoreKind, disk: Disk) -> anyhow::Result<Stack> {
+        let store = Arc::new(Store::start(&self.run, &self.images, name, kind, disk).await?);
         Ok(Stack { store, ..self.clone() })
     }
 

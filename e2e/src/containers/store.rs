@@ -18,6 +18,8 @@ pub const STORE_SECRET: &str = "e2e-secret";
 /// Its region. Not `us-east-1`: the test's client names the region where it makes a bucket, and of all regions S3 takes only
 /// that one for an error there.
 pub const STORE_REGION: &str = "eu-central-1";
+/// Where both images keep objects.
+const DATA: &str = "/data";
 /// Names the store that every test without a choice of its own runs on.
 const CHOICE: &str = "E2E_STORE";
 
@@ -64,11 +66,11 @@ impl StoreKind {
         }
     }
 
-    fn spec(self, images: &Images) -> Spec {
+    fn spec(self, images: &Images, disk: Disk) -> Spec {
         let (image, command, settings): (_, &[&str], &[(&str, &str)]) = match self {
             StoreKind::Minio => (
                 &images.minio,
-                &["server", "/data"],
+                &["server", DATA],
                 &[
                     ("MINIO_ROOT_USER", STORE_ACCESS),
                     ("MINIO_ROOT_PASSWORD", STORE_SECRET),
@@ -79,7 +81,7 @@ impl StoreKind {
             ),
             StoreKind::Versitygw => (
                 &images.versitygw,
-                &["--health", "/health", "posix", "/data"],
+                &["--health", "/health", "posix", DATA],
                 &[
                     ("ROOT_ACCESS_KEY", STORE_ACCESS),
                     ("ROOT_SECRET_KEY", STORE_SECRET),
@@ -93,9 +95,24 @@ impl StoreKind {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             environment: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             memory_mib: 512,
-            tmpfs: vec![("/tmp", "mode=1777")],
+            tmpfs: [("/tmp", "mode=1777")].into_iter().chain(disk.in_memory()).collect(),
             ..Spec::default()
         }
+    }
+}
+
+/// What a store keeps its objects on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// A volume of the engine's.
+    Volume,
+    /// A few MiB of memory, which can be filled without harm to this machine. They are gone when the store ends.
+    Small,
+}
+
+impl Disk {
+    fn in_memory(self) -> Option<(&'static str, &'static str)> {
+        (self == Disk::Small).then_some((DATA, "uid=1000,gid=1000,mode=0755,size=64m"))
     }
 }
 
@@ -106,6 +123,8 @@ pub struct Store {
     pub container: Container,
     /// Which one it is.
     pub kind: StoreKind,
+    /// What it keeps its objects on.
+    pub disk: Disk,
     host_port: u16,
 }
 
@@ -114,11 +133,11 @@ impl Store {
     ///
     /// # Errors
     /// The container can't be started, or doesn't answer.
-    pub async fn start(run: &Run, images: &Images, name: &str, kind: StoreKind) -> anyhow::Result<Store> {
+    pub async fn start(run: &Run, images: &Images, name: &str, kind: StoreKind, disk: Disk) -> anyhow::Result<Store> {
         let [host_port] = free_ports().context("find a free port")?;
         let name = format!("e2e-{}-{name}", run.id);
-        let spec = Spec { name, ports: vec![(kind.port(), host_port)], ..kind.spec(images) };
-        let store = Store { container: Container::start(run, spec).await?, kind, host_port };
+        let spec = Spec { name, ports: vec![(kind.port(), host_port)], ..kind.spec(images, disk) };
+        let store = Store { container: Container::start(run, spec).await?, kind, disk, host_port };
         store.answers().await?;
         Ok(store)
     }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{READY_PATIENCE, Stack, free_port};
 use crate::expect::eventually;
+use crate::scrape;
 
 /// The name under which an executable of this crate is the downloader: see [`become_downloader`].
 pub const NAME: &str = "downloader";
@@ -191,6 +192,15 @@ impl Child {
     /// It does not answer.
     pub async fn ask(&self, path: &str) -> anyhow::Result<(u16, String)> {
         health::ask(self.health, path).await
+    }
+
+    /// The sum of a metric over its labels, of those samples that have all of `labels`; 0: it has not been counted yet.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
+        let (_, text) = self.ask("/metrics").await?;
+        Ok(scrape::sum(&text, name, labels).unwrap_or_default())
     }
 
     /// Waits until it is ready.

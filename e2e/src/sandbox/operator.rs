@@ -1,8 +1,12 @@
-//! What operators, their tools and retention do to topics and groups.
+//! What operators, their tools and retention do to topics, groups and disks.
 
 use super::{PARTITIONS, Sandbox, topics};
+use crate::containers::store::Disk;
 use crate::kafka::GroupCommit;
 use crate::ledger::Place;
+
+/// What fills a store's disk.
+const FILLER: &str = "/data/filler";
 
 impl Sandbox {
     /// Deletes everything below `place` from its partition, as retention does; nobody has to finish it any more.
@@ -54,6 +58,28 @@ impl Sandbox {
     pub async fn take_writes(&self, topic: &str) {
         let taken = topics::take_writes(&self.kafka, topic).await;
         taken.unwrap_or_else(|error| panic!("let {topic} be written to: {error:#}"));
+    }
+
+    /// Fills the store's disk with a file of somebody else's, to the last byte.
+    ///
+    /// # Panics
+    /// It is not the small disk of a store of the sandbox's own, or does not get full.
+    pub async fn fill_store(&self) {
+        let store = &self.stack.store;
+        assert_eq!(store.disk, Disk::Small, "no other disk may be filled");
+        let target = format!("of={FILLER}");
+        let code = store.container.execute(&["dd", "if=/dev/zero", &target, "bs=4k"]).await;
+        assert_eq!(code, 1, "dd ends with an error where there is no room");
+        self.faults.moment("the store's disk is full");
+    }
+
+    /// Removes what [`Sandbox::fill_store`] has written.
+    ///
+    /// # Panics
+    /// It can't be removed.
+    pub async fn empty_store(&self) {
+        assert_eq!(self.stack.store.container.execute(&["rm", FILLER]).await, 0);
+        self.faults.moment("the store's disk has room again");
     }
 
     /// Commits for the group as a tool would, with nobody to blame for what it says. Brokers take it while the group has no

@@ -11,25 +11,7 @@ use e2e::kafka::GroupCommit;
 use e2e::ledger::{Expected, Subject, Verdict};
 use rdkafka::types::RDKafkaRespErr as E;
 
-use crate::{World, downloader, ok, produce, world};
-
-/// The sum of a counter's samples that have all of `labels`.
-async fn counter(child: &Child, name: &str, labels: &[&str]) -> u64 {
-    let Ok((200, text)) = child.ask("/metrics").await else { return 0 };
-    let samples = text.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
-}
-
-async fn counted(child: &Child, name: &str, labels: &[&str], least: u64) {
-    eventually(format!("{name} {labels:?} is at least {least}"), PATIENCE, async || {
-        match counter(child, name, labels).await {
-            enough if enough >= least => Ok(()),
-            count => Err(format!("{count}")),
-        }
-    })
-    .evidence("downloader", || async { child.log_tail() })
-    .await;
-}
+use crate::{World, counted, downloader, ok, produce, world};
 
 async fn said(child: &Child, text: &str) {
     eventually(format!("the log says '{text}'"), PATIENCE, async || {
@@ -94,7 +76,7 @@ async fn what_finished_behind_a_slow_record_is_not_worked_again() {
     assert_eq!(verdict.rerun.keys().copied().collect::<BTreeSet<_>>(), slow, "{verdict}");
     assert!(verdict.repeated.is_empty(), "{verdict}");
     // At least one partition has a slow record, and some hundred behind it.
-    counted(&heir, "downloader_records_skipped_total", &[], 100).await;
+    counted(&heir, "downloader_records_skipped_total", &[], 100.0).await;
 }
 
 /// Claim: metadata that is not to be believed costs reruns and nothing else, and is counted by its cause. Fault: another
@@ -124,7 +106,7 @@ async fn metadata_that_is_not_to_be_believed_is_counted_and_replayed() {
         let child = downloader(&world, &[]);
         world.settled(|| child.log_tail()).await;
         world.verdict(Some(0)).await.unwrap().assert_green();
-        counted(&child, "downloader_metadata_distrusted_total", &[cause], 3).await;
+        counted(&child, "downloader_metadata_distrusted_total", &[cause], 3.0).await;
         said(&child, "finished work above the committed offset may run again").await;
     };
     tokio::join!(
@@ -223,20 +205,17 @@ async fn nothing_is_published_without_a_lease() {
         gate.reached().await;
     }
     world.broker.down();
-    counted(&child, "downloader_partitions_unleased", &[], 3).await;
+    counted(&child, "downloader_partitions_unleased", &[], 3.0).await;
     drop(gates);
     eventually("the pictures are stored", PATIENCE, async || {
-        match counter(&child, "downloader_stage_duration_seconds_count", &["put", "ok"]).await {
-            12 => Ok(()),
+        match child.metric("downloader_stage_duration_seconds_count", &["put", "ok"]).await.unwrap() {
+            12.0 => Ok(()),
             puts => Err(format!("{puts} puts")),
         }
     })
     .await;
-    assert_eq!(
-        counter(&child, "downloader_stage_duration_seconds_count", &["send"]).await,
-        0,
-        "nothing is handed over"
-    );
+    let sends = child.metric("downloader_stage_duration_seconds_count", &["send"]).await.unwrap();
+    assert_eq!(sends, 0.0, "nothing is handed over");
     world.broker.up();
     world.settled(|| child.log_tail()).await;
     world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap().assert_green();
@@ -249,13 +228,13 @@ async fn a_client_that_fails_for_good_is_made_again() {
     let world = world().await;
     let properties = "group.instance.id=one;session.timeout.ms=3000;heartbeat.interval.ms=200";
     let mut child = downloader(&world, &[("KAFKA_PROPERTIES", properties)]);
-    for failure in 1..=3 {
-        let first = failure * 10;
+    for failure in 1..=3_u8 {
+        let first = u64::from(failure) * 10;
         produce(&world, first..first + 5).await;
         world.settled(|| child.log_tail()).await;
         world.broker.fail_next(Api::Heartbeat, &[E::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
         if failure < 3 {
-            counted(&child, "downloader_kafka_client_rebuilds_total", &[], failure).await;
+            counted(&child, "downloader_kafka_client_rebuilds_total", &["failed"], f64::from(failure)).await;
         }
     }
     let status = tokio::time::timeout(Duration::from_secs(60), child.ended()).await.expect("it ends").unwrap();

@@ -61,13 +61,9 @@ async fn settled(world: &World, heir: &Child) -> Verdict {
     world.verdict(Some(Verdict::rerun_bound(256, 1))).await.unwrap()
 }
 
-/// What `/metrics` says of originals found and then `kind`.
-async fn originals_found(child: &Child, kind: &str) -> String {
-    let (_, text) = child.ask("/metrics").await.unwrap();
-    let of_kind =
-        |line: &&str| line.starts_with("downloader_originals_found_total{") && line.contains(&format!("\"{kind}\""));
-    let value = text.lines().find(of_kind).and_then(|line| line.rsplit(' ').next());
-    value.unwrap_or("0").to_owned()
+/// How often an original was found and then `kind`.
+async fn originals_found(child: &Child, kind: &str) -> f64 {
+    child.metric("downloader_originals_found_total", &[kind]).await.unwrap()
 }
 
 /// Claim: after a crash the stored original decides. Fault: SIGKILL between the two puts, then the origin serves another
@@ -89,7 +85,7 @@ async fn killed_between_the_puts_the_first_original_decides() {
     assert!(verdict.rerun.contains_key(&Subject::Task(1)), "the origin was not asked again: {verdict}");
     assert_eq!(object(&world, ORIGINAL).await.bytes, picture("seeding.jpg"));
     assert_eq!(world.store.requests(ORIGINAL)[..4], ["PUT", "PUT", "HEAD", "GET"]);
-    assert_eq!(originals_found(&heir, "reused").await, "1");
+    assert_eq!(originals_found(&heir, "reused").await, 1.0);
     assert!(heir.log().iter().any(|line| line.contains("the stored original decides")), "{}", heir.log_tail());
 }
 
@@ -119,7 +115,7 @@ async fn killed_before_the_outcome_the_first_original_decides() {
     let heir = downloader(&world, &[]);
     settled(&world, &heir).await.assert_green();
     assert_eq!(object(&world, THUMBNAIL).await.bytes, before, "a repeat leaves the same bytes");
-    assert_eq!(originals_found(&heir, "reused").await, "1");
+    assert_eq!(originals_found(&heir, "reused").await, 1.0);
 }
 
 /// Claim: of two owners of one record the one whose original is stored decides for both. Fault: a paused downloader's
@@ -174,7 +170,7 @@ async fn a_new_record_with_the_same_keys_replaces_the_pair() {
     assert_eq!(wrong, [&Subject::Task(1)], "only the replaced one differs from its outcome: {verdict}");
     assert_eq!(object(&world, ORIGINAL).await.bytes, picture("rgb8.png"));
     assert_eq!(world.origin.requests(PATH).len(), 2, "replacing takes no other fetch");
-    assert_eq!(originals_found(&child, "replaced").await, "1");
+    assert_eq!(originals_found(&child, "replaced").await, 1.0);
 }
 
 /// Claim: an object that says nothing of a record is replaced. Fault: somebody else's object lies under the key.
@@ -188,7 +184,7 @@ async fn an_object_without_an_identity_is_replaced() {
     world.settled(|| child.log_tail()).await;
     world.verdict(Some(0)).await.unwrap().assert_green();
     assert_eq!(object(&world, ORIGINAL).await.bytes, picture("seeding.jpg"));
-    assert_eq!(originals_found(&child, "replaced").await, "1");
+    assert_eq!(originals_found(&child, "replaced").await, 1.0);
 }
 
 /// Claim: what bears the record's name and cannot be an original decides nothing. Fault: a drain between the puts,
@@ -217,7 +213,7 @@ async fn a_stored_original_that_is_none_decides_nothing() {
     for (id, ..) in forged {
         assert_eq!(object(&world, &format!("originals/{id}")).await.bytes, picture("rgb8.png"), "task {id}");
     }
-    assert_eq!(originals_found(&heir, "replaced").await, "2");
+    assert_eq!(originals_found(&heir, "replaced").await, 2.0);
 }
 
 /// Claim: reading stored originals back needs no more than the budget of source bytes, and nobody waits for ever. Fault:
@@ -240,7 +236,7 @@ async fn originals_are_read_back_within_the_budget_of_source_bytes() {
     }
     let heir = downloader(&world, &tight);
     settled(&world, &heir).await.assert_green();
-    assert_eq!(originals_found(&heir, "reused").await, TASKS.to_string());
+    assert_eq!(originals_found(&heir, "reused").await, TASKS as f64);
 }
 
 /// Claim: with `S3_CONDITIONAL_PUTS=false` an original is put over whatever is there, by one plain request. Fault: the
@@ -257,7 +253,7 @@ async fn without_conditional_puts_the_last_original_stays() {
     let heir = downloader(&world, &[("S3_CONDITIONAL_PUTS", "false")]);
     settled(&world, &heir).await.assert_green();
     assert_eq!(world.store.requests(ORIGINAL)[..2], ["PUT", "PUT"]);
-    assert_eq!(originals_found(&heir, "reused").await, "0");
+    assert_eq!(originals_found(&heir, "reused").await, 0.0);
 }
 
 /// Claim: a store that does not know conditional puts makes the work wait, and the setting for it is named. Fault: 501

@@ -17,6 +17,7 @@ use std::ops::Deref;
 use std::path::Path;
 
 use e2e::embedded::{Child, Stack};
+use e2e::expect::{PATIENCE, eventually};
 use e2e::ledger::{Expected, Source};
 use tempfile::TempDir;
 
@@ -47,6 +48,18 @@ async fn world() -> World {
 /// The downloader in a process of its own: this crate's demo under another name.
 fn downloader(stack: &Stack, changes: &[(&str, &str)]) -> Child {
     Child::start(Path::new(env!("CARGO_BIN_EXE_demo")), stack, changes).unwrap()
+}
+
+/// Waits until a metric, over those samples that have all of `labels`, is at least `least`.
+async fn counted(child: &Child, name: &str, labels: &[&str], least: f64) {
+    eventually(format!("{name} {labels:?} is at least {least}"), PATIENCE, async || {
+        match child.metric(name, labels).await {
+            Ok(enough) if enough >= least => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .evidence("downloader", || async { child.log_tail() })
+    .await;
 }
 
 /// An `Ok` with what the origin serves under `path`.

@@ -7,7 +7,7 @@ use e2e::kafka::{Headers, Kafka, Names};
 use e2e::ledger::Verdict;
 use rdkafka::types::RDKafkaRespErr as E;
 
-use crate::{World, downloader, ok, produce, world};
+use crate::{World, counted, downloader, ok, produce, world};
 
 /// Waits until `/readyz` says 503 and names `part`.
 pub(crate) async fn not_ready(child: &Child, part: &str) {
@@ -22,18 +22,7 @@ pub(crate) async fn not_ready(child: &Child, part: &str) {
 
 /// Waits until a task has met the outage of `dependency` and waits for its end.
 async fn work_waits(child: &Child, dependency: &str) {
-    let counted = |metrics: &str| {
-        let lines = metrics.lines().filter(|line| !line.starts_with('#'));
-        let mut waits = lines.filter(|line| line.contains("infrastructure") && line.contains(dependency));
-        waits.any(|line| !line.ends_with(" 0"))
-    };
-    let met = async || match child.ask("/metrics").await {
-        Ok((200, metrics)) if counted(&metrics) => Ok(()),
-        other => Err(format!("{other:?}")),
-    };
-    eventually(format!("work waits for the {dependency}"), PATIENCE, met)
-        .evidence("downloader", || async { child.log_tail() })
-        .await;
+    counted(child, "downloader_infrastructure_waits_total", &[dependency], 1.0).await;
 }
 
 /// No outcome yet, and the process is alive.
@@ -207,12 +196,7 @@ async fn a_producer_that_delivers_nothing_is_made_anew() {
     }
     world.broker.fail_next(Api::Produce, &[E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 10_000]);
     drop(gates);
-    eventually("the producer is made anew", PATIENCE, async || {
-        let is_said = child.log().iter().any(|line| line.contains("delivered nothing in time and is made anew"));
-        if is_said { Ok(()) } else { Err("it is not said".to_owned()) }
-    })
-    .evidence("downloader", || async { child.log_tail() })
-    .await;
+    counted(&child, "downloader_kafka_client_rebuilds_total", &["undelivered"], 1.0).await;
     work_waits(&child, "kafka").await;
     world.broker.fail_no_more(Api::Produce);
     world.settled(|| child.log_tail()).await;

@@ -208,19 +208,8 @@ async fn a_dead_letter_that_cannot_be_written_holds_the_offset() {
     let place = world.kafka.produce(None, Some(b"not json"), &Headers::new()).await.unwrap();
     world.broker.fail_next(Api::Produce, &[E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 1000]);
     let child = downloader(&world, &[]);
-    let waits = async || match child.ask("/metrics").await {
-        Ok((200, text)) => {
-            let waits = text
-                .lines()
-                .find(|line| line.starts_with("downloader_infrastructure_waits_total") && line.contains("kafka"));
-            let times = waits.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-            if times.is_some_and(|times| times >= 3.0) { Ok(()) } else { Err(format!("{waits:?}")) }
-        }
-        other => Err(format!("{other:?}")),
-    };
-    eventually("the letter was refused three times", PATIENCE, waits)
-        .evidence("downloader", || async { child.log_tail() })
-        .await;
+    // The letter was refused three times.
+    crate::counted(&child, "downloader_infrastructure_waits_total", &["kafka"], 3.0).await;
     let offsets = world.kafka.offsets().await.unwrap();
     let here = offsets.iter().find(|offsets| offsets.partition == place.partition).unwrap();
     assert!(here.committed.is_none_or(|next_offset| next_offset <= place.offset), "{here:?}");

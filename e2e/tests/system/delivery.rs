@@ -1,6 +1,6 @@
 //! Nothing goes wrong: a user's picture, by every part of the system.
 
-use e2e::containers::store::StoreKind;
+use e2e::containers::store::{Disk, StoreKind};
 use e2e::fixtures;
 use e2e::kafka::Api;
 use e2e::ledger::sha256;
@@ -52,7 +52,7 @@ async fn another_store_serves_as_well() {
         StoreKind::Minio => StoreKind::Versitygw,
         StoreKind::Versitygw => StoreKind::Minio,
     };
-    let sandbox = Sandbox::on_store("another_store", other).await;
+    let sandbox = Sandbox::on_store("another_store", other, Disk::Volume).await;
     let victim = sandbox.downloader().by_link().start().await;
     let unanswered = victim.link().hold_responses(Api::Produce);
     let pictures = fixtures::images().expect("the fixtures are committed");

@@ -1,6 +1,6 @@
 //! Records that are no tasks, and tasks that want what they must not get.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use e2e::containers::broker::KAFKA_PORT;
 use e2e::containers::engine::{docker, on_engine};
@@ -8,6 +8,7 @@ use e2e::downloader::HEALTH_PORT;
 use e2e::fixtures;
 use e2e::ledger::{Expected, Source};
 use e2e::management::{ACTUATOR_PORT, HTTP_PORT};
+use e2e::name_server::Answer;
 use e2e::origin::Origin;
 use e2e::sandbox::Sandbox;
 
@@ -39,9 +40,8 @@ async fn an_unreadable_record_stops_nobody() {
 #[tokio::test]
 async fn a_forbidden_address_is_refused() {
     let sandbox = Sandbox::start("forbidden_address").await;
-    let (stack, run) = (sandbox.stack(), sandbox.stack().run.clone());
-    let elsewhere = on_engine(async move { run.another_network(&docker()?, "trap").await }).await;
-    let elsewhere = elsewhere.expect("a network is created");
+    let stack = sandbox.stack();
+    let elsewhere = another_network(&sandbox, "trap").await;
     let trap = Origin::start(SocketAddr::new(elsewhere, 0)).await.unwrap();
     let trapped = trap.url("/grey.jpg");
     let store = stack.store.kind;
@@ -97,4 +97,84 @@ async fn a_forbidden_address_is_refused() {
     sandbox.settled().await;
     sandbox.verdict(0).await.assert_green();
     assert!(trap.connections() > 0, "the trap can be reached");
+}
+
+/// Claim: a name gets at nothing that its answers must not name, whatever they were before or are beside (SSRF by DNS). Fault:
+/// a name server on the network whose answer is another with each question, between two attempts and between two hops, or
+/// mixes good and bad ones of both families; one that knows no name, and one that is silent. Verdict: each task ends with the
+/// right code, no trap saw a connection, a name with good answers is fetched meanwhile, and the trap is reached by its name as
+/// soon as its address is allowed.
+#[tokio::test]
+async fn a_name_that_changes_its_answer_gets_at_nothing() {
+    let sandbox = Sandbox::start("hostile_names").await;
+    let origin = sandbox.origin();
+    let (here, port) = (origin.address().ip(), origin.address().port());
+    let elsewhere = another_network(&sandbox, "name-trap").await;
+    // One where a second attempt would go, one where a redirect would.
+    let trap = Origin::start(SocketAddr::new(elsewhere, port)).await.unwrap();
+    let other_trap = Origin::start(SocketAddr::new(elsewhere, 0)).await.unwrap();
+    let ports = format!("{port},{}", other_trap.address().port());
+    let names = sandbox.start_name_server().await;
+    let downloader = || sandbox.downloader().name_server(&names).setting("FETCH_ALLOW_PORTS", &ports);
+    let first = downloader().setting("FETCH_TIMEOUT", "10s").setting("TASK_TIMEOUT", "10s").start().await;
+    first.wait_ready().await;
+
+    let (good, bad) = (Answer::address(here), Answer::address(elsewhere));
+    let both = |more: IpAddr| Answer::Addresses(vec![here, more]);
+    let [loopback, metadata] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(169, 254, 169, 254)].map(IpAddr::from);
+    let local = IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
+    let at = |name: &str, path: &str| format!("http://{name}:{port}{path}");
+    let expect = async |url: &str, code: &str| sandbox.produce_expecting(url, Expected::Error(code.to_owned())).await;
+
+    let silent = names.name(&[Answer::Silence]);
+    expect(&at(&silent, "/silent/grey.jpg"), "deadline_exceeded").await;
+    for answers in [
+        vec![bad.clone()],
+        vec![Answer::address(loopback)],
+        vec![Answer::address(metadata)],
+        vec![both(elsewhere)],
+        vec![both(loopback)],
+        vec![Answer::Addresses(vec![elsewhere, here])],
+        // The address of the other family is asked for by itself.
+        vec![both(local)],
+        vec![both(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into())],
+    ] {
+        expect(&at(&names.name(&answers), "/grey.jpg"), "address_forbidden").await;
+    }
+    expect(&at(&names.name(&[Answer::Nothing]), "/grey.jpg"), "dns_not_found").await;
+    let broken = names.name(&[good.clone(), bad.clone()]);
+    origin.reset("/n/broken/grey.jpg", 10);
+    expect(&at(&broken, "/n/broken/grey.jpg"), "address_forbidden").await;
+    let turned = names.name(&[good.clone(), bad.clone()]);
+    origin.redirect("/turned", other_trap.url("/grey.jpg").as_str().replace(&elsewhere.to_string(), &turned));
+    expect(&at(&turned, "/turned"), "address_forbidden").await;
+    let honest = at(&names.name(&[good]), "/n/honest/grey.jpg");
+    let picture = origin.body("/n/honest/grey.jpg").expect("it is served");
+    sandbox.produce_expecting(&honest, Expected::Ok(Source::of_bytes(&picture))).await;
+
+    sandbox.settled().await;
+    sandbox.committed().await;
+    let verdict = sandbox.verdict(0).await;
+    let log = names.log().await;
+    verdict.assert_green();
+    let counts = ["address_forbidden", "dns_not_found", "deadline_exceeded"].map(|code| verdict.errors.get(code).copied());
+    assert_eq!(counts, [Some(10), Some(1), Some(1)], "{verdict}\n{log}");
+    assert_eq!([&trap, &other_trap].map(Origin::connections), [0, 0], "a trap saw a connection\n{log}");
+    // What changed its answer was believed at first.
+    assert_eq!(["/n/broken/grey.jpg", "/turned"].map(|path| origin.requests(path).len()), [1, 1], "{log}");
+    assert_eq!(first.terminate().await, 0);
+
+    downloader().setting("FETCH_ALLOW_CIDRS", format!("{here}/32,{elsewhere}/32")).start().await;
+    let trapped = at(&names.name(&[bad]), "/grey.jpg");
+    let picture = trap.body("/grey.jpg").expect("the trap has a picture");
+    sandbox.produce_expecting(&trapped, Expected::Ok(Source::of_bytes(&picture))).await;
+    sandbox.settled().await;
+    sandbox.verdict(0).await.assert_green();
+    assert!(trap.connections() > 0, "the trap can be reached");
+}
+
+/// This machine's address in a network that no container of the sandbox is in.
+async fn another_network(sandbox: &Sandbox, name: &'static str) -> IpAddr {
+    let run = sandbox.stack().run.clone();
+    on_engine(async move { run.another_network(&docker()?, name).await }).await.expect("a network is created")
 }

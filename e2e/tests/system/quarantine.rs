@@ -26,7 +26,7 @@ async fn a_picture_that_takes_all_memory_is_condemned() {
     sandbox.produce_copies("behind", 8).await;
 
     let mut lives: Vec<Downloader> = vec![start().await];
-    lives[0].logs_line("the container has less memory than pictures may take").await;
+    lives[0].logs_line("pictures alone may take all of the container's memory").await;
     let mut later = 0;
     eventually("every record is finished", 4 * PATIENCE, async || {
         let last = lives.last().expect("invariant: one was started");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::containers::store::StoreKind;
+use e2e::containers::store::{Disk, StoreKind};
 use e2e::expect::{PATIENCE, eventually};
 use e2e::fault::Fault;
 use e2e::fleet::{Fleet, PARALLEL};
@@ -34,12 +34,22 @@ async fn a_broker_that_fails_loses_nothing() {
 #[tokio::test]
 async fn a_store_that_fails_fails_no_task() {
     let kind = StoreKind::chosen().unwrap();
-    let [killed, stopped] = ["store_killed", "store_stopped"].map(|name| Sandbox::on_store(name, kind));
+    let [killed, stopped] = ["store_killed", "store_stopped"].map(|name| Sandbox::on_store(name, kind, Disk::Volume));
     let (killed, stopped) = tokio::join!(killed, stopped);
     tokio::join!(
         server_fails(&killed, Fault::StoreKilled, Protocol::Kip848, "store"),
         server_fails(&stopped, Fault::StoreStopped, Protocol::Classic, "store"),
     );
+}
+
+/// Claim: a store without room makes the work wait, and no task fails for it. Fault: its disk is filled to the brim, on a store
+/// of the test's own. Verdict: a member says that it is not ready and lives on; everything is finished once there is room, and
+/// nothing is fetched twice.
+#[tokio::test]
+async fn a_store_that_is_full_fails_no_task() {
+    let sandbox = Sandbox::on_store("store_full", StoreKind::chosen().unwrap(), Disk::Small).await;
+    let verdict = a_while_with(&sandbox, Fault::StoreFull, Protocol::Classic).await;
+    assert!(verdict.rerun.is_empty() && verdict.repeated.is_empty(), "{verdict}");
 }
 
 /// Claim: a broker that refuses outcomes makes the work wait, and no task fails for it. Fault: it refuses each, as too large.

@@ -266,7 +266,8 @@ impl Intake {
                 if state.closed {
                     return None;
                 }
-                let taken: Vec<_> = std::iter::from_fn(|| state.take(now)).take(most).collect();
+                let mut taken = Vec::with_capacity(most);
+                taken.extend(std::iter::from_fn(|| state.take(now)).take(most));
                 state.held_back = taken.is_empty() && !state.waiting.values().all(Queue::is_empty);
                 let wants_commit = taken.iter().any(|record| state.progress.wants_commit(record.ticket.partition));
                 drop(state);

@@ -16,11 +16,14 @@ use super::headers;
 use crate::config::Settings;
 use crate::error::{Class, Classified, Code, Dependency};
 use crate::kafka::Delivery;
+use crate::observe::metrics::Metrics;
 use crate::task::Outcome;
 
 /// How long a send waits for room in the client's queue before it counts as the broker's failure.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 const QUEUE_POLL: Duration = Duration::from_millis(20);
+/// Room for most outcomes.
+const OUTCOME_BYTES: usize = 512;
 /// A client that delivers nothing is replaced at most this often: while the broker is away a new one helps no more.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 
@@ -100,6 +103,7 @@ struct Current {
 #[derive(Clone)]
 pub struct Producer {
     config: ClientConfig,
+    metrics: Metrics,
     current: Arc<RwLock<Current>>,
     failure: watch::Sender<Option<String>>,
     pub(super) input_topic: String,
@@ -113,11 +117,12 @@ impl Producer {
     ///
     /// # Errors
     /// The client refuses a property, which it names.
-    pub fn new(settings: &Settings, run_id: &str) -> anyhow::Result<Producer> {
+    pub fn new(settings: &Settings, run_id: &str, metrics: Metrics) -> anyhow::Result<Producer> {
         let (config, failure) = (super::client::producer(settings), watch::Sender::new(None));
         let current = Current { client: client(&config, &failure)?, generation: 0, since: Instant::now() };
         Ok(Producer {
             config,
+            metrics,
             current: Arc::new(RwLock::new(current)),
             failure,
             input_topic: settings.kafka_input_topic.clone(),
@@ -160,7 +165,8 @@ impl Producer {
         }
         match self.replace(&mut current) {
             Ok(()) => {
-                warn!("the Kafka producer delivered nothing in time and is made anew; what it held is sent again")
+                self.metrics.client_rebuilt("undelivered");
+                warn!("the Kafka producer delivered nothing in time and is made anew; what it held is sent again");
             }
             Err(error) => error!("the Kafka producer cannot be made anew: {error:#}"),
         }
@@ -195,13 +201,14 @@ impl Producer {
     pub async fn send(&self, delivery: &Delivery, outcome: &Outcome, span: Span) -> Result<AckedOutcome, ProduceError> {
         let ticket = delivery.ticket;
         let key = outcome.correlation_id.to_string();
-        let payload = serde_json::to_vec(outcome).unwrap_or_default();
+        let mut payload = Vec::with_capacity(OUTCOME_BYTES);
+        let _infallible = serde_json::to_writer(&mut payload, outcome);
         let source = headers::source(&self.input_topic, ticket, outcome.attempts.unwrap_or_default(), &self.run_id);
         let headers = headers::with_trace(source, &span, &delivery.trace());
         delivery.leased().await;
         let handed_over = self.hand_over(&self.output_topic, Some(key.as_bytes()), Some(&payload), headers).await?;
         drop((key, payload));
-        self.acknowledged(handed_over).await
+        self.acknowledged(&self.output_topic, handed_over).await
     }
 
     pub(super) async fn produce(
@@ -212,11 +219,11 @@ impl Producer {
         headers: OwnedHeaders,
     ) -> Result<AckedOutcome, ProduceError> {
         let handed_over = self.hand_over(topic, key, payload, headers).await?;
-        self.acknowledged(handed_over).await
+        self.acknowledged(topic, handed_over).await
     }
 
-    async fn acknowledged(&self, handed_over: HandedOver) -> Result<AckedOutcome, ProduceError> {
-        let HandedOver { acknowledgement, topic, generation } = handed_over;
+    async fn acknowledged(&self, topic: &str, handed_over: HandedOver) -> Result<AckedOutcome, ProduceError> {
+        let HandedOver { acknowledgement, generation } = handed_over;
         match acknowledgement.await {
             Ok(Ok(_delivery)) => Ok(AckedOutcome(())),
             Ok(Err((error, _record))) => {
@@ -250,8 +257,8 @@ impl Producer {
             handed => handed.map_err(|(error, _record)| error),
         };
         match handed {
-            Ok(acknowledgement) => Ok(HandedOver { acknowledgement, topic: topic.to_owned(), generation }),
-            Err(error) => Err(told_apart(topic.to_owned(), error)),
+            Ok(acknowledgement) => Ok(HandedOver { acknowledgement, generation }),
+            Err(error) => Err(told_apart(topic, error)),
         }
     }
 }
@@ -278,7 +285,6 @@ async fn wait_for_room(
 /// A record that the client has. A task that waits for its acknowledgement holds nothing else of it.
 struct HandedOver {
     acknowledgement: DeliveryFuture,
-    topic: String,
     /// The client's.
     generation: u64,
 }
@@ -289,7 +295,8 @@ fn client(config: &ClientConfig, failure: &watch::Sender<Option<String>>) -> any
     config.create_with_context(watcher).context("make the Kafka producer (see KAFKA_PROPERTIES)")
 }
 
-fn told_apart(topic: String, source: KafkaError) -> ProduceError {
+fn told_apart(topic: &str, source: KafkaError) -> ProduceError {
+    let topic = topic.to_owned();
     match source.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::UnknownTopic

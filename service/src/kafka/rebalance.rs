@@ -31,6 +31,15 @@ pub(super) struct Callbacks {
     pub(super) broker_up: Mutex<Option<bool>>,
 }
 
+impl Callbacks {
+    fn broker_is_up(&self, up: bool) {
+        if self.broker_up.lock().unwrap_or_else(PoisonError::into_inner).replace(up) != Some(up) {
+            let state = if up { Ok(()) } else { Err("no broker of KAFKA_BROKERS answers".to_owned()) };
+            self.health.dependency(Dependency::Kafka, state);
+        }
+    }
+}
+
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
 }
@@ -40,11 +49,7 @@ impl ClientContext for Callbacks {
         let sizes = self.intake.sizes();
         self.health.unleased(sizes.unleased);
         self.health.unclean_ends(sizes.strikes);
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
-        if self.broker_up.lock().unwrap_or_else(PoisonError::into_inner).replace(up) != Some(up) {
-            let state = if up { Ok(()) } else { Err("no broker of KAFKA_BROKERS answers".to_owned()) };
-            self.health.dependency(Dependency::Kafka, state);
-        }
+        self.broker_is_up(statistics.brokers.values().any(|broker| broker.state == "UP"));
         if let Some(topic) = statistics.topics.get(&self.topic) {
             let known =
                 topic.partitions.values().filter(|partition| partition.hi_offset >= 0 && partition.lo_offset >= 0);
@@ -106,6 +111,8 @@ impl ConsumerContext for Callbacks {
             }
             self.intake.assigned(&partitions(list));
             self.health.joined(true);
+            // An assignment is a broker's answer.
+            self.broker_is_up(true);
         }
     }
 }

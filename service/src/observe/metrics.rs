@@ -253,9 +253,9 @@ impl Metrics {
         self.inner.metadata_distrusted.add(1, &[KeyValue::new(attribute::ERROR_TYPE, cause.as_str())]);
     }
 
-    /// The Kafka clients failed for good and are made again.
-    pub fn clients_rebuilt(&self) {
-        self.inner.client_rebuilds.add(1, &[]);
+    /// A Kafka client is made again: it `failed` for good, or is a producer that left something `undelivered`.
+    pub fn client_rebuilt(&self, why: &'static str) {
+        self.inner.client_rebuilds.add(1, &[KeyValue::new(label::KIND, why)]);
     }
 
     /// From now on the gauges ask `source`; it replaces an earlier one.

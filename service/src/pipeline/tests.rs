@@ -20,7 +20,7 @@ fn pipeline() -> Pipeline {
     Pipeline {
         workshop: Workshop::new(&settings, budget, pool, &health, metrics.clone()).expect("a workshop"),
         bench: Bench::new(&settings),
-        producer: Producer::new(&settings, "1").expect("a producer"),
+        producer: Producer::new(&settings, "1", metrics.clone()).expect("a producer"),
         broker_breaker: Breaker::new(Dependency::Kafka, health),
         metrics,
         topic: settings.kafka_input_topic.clone(),

@@ -100,6 +100,9 @@ impl Offsets {
 
     /// What was expected below `offset` and did not come never will.
     fn skip_to(&mut self, offset: i64) {
+        if offset == self.received_next {
+            return;
+        }
         let expected = self.unfinished.range(self.received_next..offset).map(|(offset, _)| *offset);
         for missing in expected.collect::<Vec<_>>() {
             self.remove(missing);
@@ -148,10 +151,15 @@ impl Offsets {
         if self.tallied.is_some_and(|tallied| tallied >= offset) {
             return true;
         }
+        let with_it = || self.tally.bytes_with(self.tallied, offset) <= most;
+        // As a rule records start in their order; then nothing needs to be looked up.
+        if self.tallied.is_some_and(|tallied| tallied + 1 == offset) {
+            return with_it();
+        }
         let between = self.tallied.map_or(Unbounded, Excluded);
         let mut skipped = self.unfinished.range((between, Excluded(offset))).peekable();
         if skipped.peek().is_none() {
-            return self.tally.bytes_with(self.tallied, offset) <= most;
+            return with_it();
         }
         let mut with = (self.tally.clone(), self.tallied);
         for offset in skipped.map(|(offset, _)| *offset).chain([offset]) {
@@ -164,10 +172,10 @@ impl Offsets {
     /// The record starts.
     pub(super) fn started(&mut self, offset: i64) {
         self.started = self.started.max(Some(offset));
-        let between = self.tallied.map_or(Unbounded, Excluded);
         if self.tallied.is_some_and(|tallied| tallied >= offset) {
             return;
         }
+        let between = self.tallied.map_or(Unbounded, Excluded);
         for (joining, _) in self.unfinished.range((between, Included(offset))) {
             self.tally.append(self.tallied, *joining);
             self.tallied = Some(*joining);

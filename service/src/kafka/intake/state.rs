@@ -22,7 +22,7 @@ const JUMPS_MAX: usize = 1024;
 pub(super) struct State {
     pub(super) progress: Progress,
     pub(super) waiting: BTreeMap<i32, Queue>,
-    pub(super) ended: HashMap<i32, Arc<CancellationToken>>,
+    pub(super) ended: BTreeMap<i32, Arc<CancellationToken>>,
     /// The end of each partition's log, as the broker last said.
     pub(super) log_end: HashMap<i32, i64>,
     jumps: Vec<Jump>,
@@ -58,7 +58,7 @@ impl State {
         State {
             progress,
             waiting: BTreeMap::new(),
-            ended: HashMap::new(),
+            ended: BTreeMap::new(),
             log_end: HashMap::new(),
             jumps: Vec::new(),
             paused: BTreeSet::new(),
@@ -161,7 +161,9 @@ impl State {
     }
 
     pub(super) fn note_jump(&mut self, partition: i32, offset: i64) {
-        let Some(expected) = self.progress.received_next(partition) else { return };
+        let Some(expected) = self.progress.received_next(partition).filter(|expected| *expected != offset) else {
+            return;
+        };
         let open = self.progress.open_within(partition, expected, offset);
         if open > 0 && self.jumps.len() < JUMPS_MAX {
             self.jumps.push(Jump { partition, from: expected, to: offset, open });

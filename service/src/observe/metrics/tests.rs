@@ -64,7 +64,7 @@ fn record_everything(metrics: &Metrics) {
     metrics.record_skipped();
     metrics.records_expired(3);
     metrics.metadata_distrusted(Distrust::Foreign);
-    metrics.clients_rebuilt();
+    metrics.client_rebuilt("failed");
     metrics.observe(Arc::new(Readings));
 }
 

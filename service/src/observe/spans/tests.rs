@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{LogFormat, Settings};
 use crate::kafka::Producer;
+use crate::observe::metrics::Metrics;
 use crate::observe::telemetry::span_layer;
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -155,7 +156,7 @@ fn making_a_client_costs_no_span() {
     let lines = crate::observe::lines::layer("debug", LogFormat::Text, std::io::sink, false).expect("a good level");
     let settings = Settings::load([("KAFKA_BROKERS".into(), "127.0.0.1:1".into())], &HashMap::new());
     tracing::subscriber::with_default(Registry::default().with(lines).with(span_layer(&provider)), || {
-        let client = Producer::new(&settings.expect("good settings"), "run").expect("a client");
+        let client = Producer::new(&settings.expect("good settings"), "run", Metrics::unexported()).expect("a client");
         process(&sent()).in_scope(|| send_span("urls_done"));
         drop(client);
     });
