@@ -9,6 +9,7 @@ mod deadly;
 mod decode;
 mod error;
 mod header;
+mod lanczos;
 mod pool;
 mod shrink;
 mod size;

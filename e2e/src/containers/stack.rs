@@ -45,8 +45,10 @@ impl Stack {
             anyhow::Ok((Run::start(&engine).await?, images))
         })
         .await?;
-        let (broker, store) =
-            tokio::try_join!(Broker::start(&run, &images, "kafka", &[]), Store::start(&run, &images, "store", kind, Disk::Volume))?;
+        let (broker, store) = tokio::try_join!(
+            Broker::start(&run, &images, "kafka", &[]),
+            Store::start(&run, &images, "store", kind, Disk::Volume)
+        )?;
         let stack = Stack { run, images, broker: Arc::new(broker), store: Arc::new(store) };
         if kept() {
             // Not by a macro: what those print is shown of failed tests alone.

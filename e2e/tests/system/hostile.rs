@@ -157,7 +157,8 @@ async fn a_name_that_changes_its_answer_gets_at_nothing() {
     let verdict = sandbox.verdict(0).await;
     let log = names.log().await;
     verdict.assert_green();
-    let counts = ["address_forbidden", "dns_not_found", "deadline_exceeded"].map(|code| verdict.errors.get(code).copied());
+    let counts =
+        ["address_forbidden", "dns_not_found", "deadline_exceeded"].map(|code| verdict.errors.get(code).copied());
     assert_eq!(counts, [Some(10), Some(1), Some(1)], "{verdict}\n{log}");
     assert_eq!([&trap, &other_trap].map(Origin::connections), [0, 0], "a trap saw a connection\n{log}");
     // What changed its answer was believed at first.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::GrayImage;
 use image::metadata::Orientation;
 use jpeg_shrink::{Color, Decoder, Error, Jpeg, Plane, Scale};
@@ -16,6 +16,7 @@ use super::color::ToSrgb;
 use super::decode::{corrupt, disagrees, unsupported};
 use super::error::ImageError;
 use super::header::Header;
+use super::lanczos::lanczos3;
 use super::size::fit;
 
 /// Memory that a thread keeps for planes, and as much for the resizer: what most pictures need.
@@ -104,8 +105,7 @@ fn resize(resizer: &mut Resizer, plane: &Plane<'_>, (width, height): (u32, u32))
     let mut small = GrayImage::new(width, height);
     let mut target = TypedImage::<U8>::from_buffer(width, height, &mut small).map_err(|error| unfinished(&error))?;
     let (across, down) = plane.extent();
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).crop(0.0, 0.0, across, down);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(lanczos3())).crop(0.0, 0.0, across, down);
     resizer.resize_typed(&shown, &mut target, &options).map_err(|error| unfinished(&error))?;
     Ok(small)
 }

@@ -3,8 +3,13 @@
 use jpeg_shrink::Scale;
 
 /// How much larger than its thumbnail a picture has to be when it is resized, by hundredths: with less, the coefficients
-/// that were left out would be missed.
-const GAP_PERCENT: u64 = 195;
+/// that were left out would be missed. At 1/2 they are of the finest detail alone.
+const fn gap_percent(scale: Scale) -> u64 {
+    match scale {
+        Scale::Eighth | Scale::Quarter => 195,
+        Scale::Half | Scale::Full => 150,
+    }
+}
 
 /// `width` x `height` made to fit a square of `edge`: never enlarged, the ratio kept within a pixel, no side of none.
 pub(super) fn fit(width: u32, height: u32, edge: u32) -> (u32, u32) {
@@ -25,7 +30,7 @@ pub(super) fn scale(width: u32, height: u32, edge: u32) -> Scale {
     let (small_width, small_height) = fit(width, height, edge);
     let is_enough = |scale: &Scale| {
         let is_enough = |side: u32, small: u32| {
-            u64::from(side) * u64::from(scale.eighths()) * 100 >= 8 * GAP_PERCENT * u64::from(small)
+            u64::from(side) * u64::from(scale.eighths()) * 100 >= 8 * gap_percent(*scale) * u64::from(small)
         };
         is_enough(width, small_width) && is_enough(height, small_height)
     };
@@ -48,13 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_to_resize_is_nearly_twice_the_thumbnail() {
+    fn what_is_left_to_resize_is_larger_than_the_thumbnail() {
         assert_eq!(scale(4000, 3000, 128), Scale::Eighth);
         assert_eq!(scale(4000, 3000, 512), Scale::Quarter);
         assert_eq!(scale(1997, 1997, 128), Scale::Eighth, "1.9502 times");
         assert_eq!(scale(1996, 1996, 128), Scale::Quarter, "1.949 times");
         assert_eq!(scale(640, 427, 128), Scale::Half);
-        assert_eq!(scale(320, 180, 128), Scale::Full);
+        assert_eq!(scale(384, 216, 128), Scale::Half, "1.5 times");
+        assert_eq!(scale(383, 216, 128), Scale::Full, "1.496 times");
         assert_eq!(scale(65_500, 1, 128), Scale::Full, "one row has nothing to spare");
     }
 

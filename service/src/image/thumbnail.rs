@@ -7,7 +7,7 @@ mod planar;
 use std::io::Cursor;
 
 use bytes::Bytes;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder as _, RgbImage};
@@ -17,6 +17,7 @@ use super::Form;
 use super::decode::Decoded;
 use super::error::ImageError;
 use super::header::Format;
+use super::lanczos::lanczos3;
 use super::shrink::{Colors, Planes};
 use super::size::fit;
 use planar::Planar;
@@ -117,7 +118,7 @@ fn resize(picture: DynamicImage, width: u32, height: u32, use_alpha: bool) -> Re
     if (picture.width(), picture.height()) == (width, height) {
         return Ok(picture);
     }
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(use_alpha);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(lanczos3())).use_alpha(use_alpha);
     let mut small = DynamicImage::new(width, height, picture.color());
     Resizer::new().resize(&picture, &mut small, &options).map_err(|error| ImageError::Unfinished(error.to_string()))?;
     Ok(small)

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use fast_image_resize::PixelType;
 use fast_image_resize::images::Image;
+use fast_image_resize::{FilterType, PixelType};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -86,12 +86,18 @@ fn luma_is_like_that_of_the_whole_picture() {
         ("seeding.jpg", 100, Scale::Eighth),
         ("seeding.jpg", 400, Scale::Half),
         ("seeding.jpg", 409, Scale::Half),
-        ("seeding.jpg", 512, Scale::Full),
+        ("seeding.jpg", 512, Scale::Half),
+        ("seeding.jpg", 533, Scale::Half),
+        ("seeding.jpg", 534, Scale::Full),
         ("progressive.jpg", 50, Scale::Eighth),
         ("grey.jpg", 80, Scale::Half),
+        ("grey.jpg", 106, Scale::Half),
         ("grey.jpg", 128, Scale::Full),
         ("sampling_422.jpg", 40, Scale::Quarter),
         ("sampling_444.jpg", 80, Scale::Half),
+        ("sampling_444.jpg", 106, Scale::Half),
+        ("sampling_422.jpg", 106, Scale::Half),
+        ("restart_markers.jpg", 106, Scale::Half),
         ("restart_markers.jpg", 128, Scale::Full),
         ("odd_size.jpg", 32, Scale::Full),
     ];
