@@ -4,54 +4,26 @@
 //!
 //! `cargo bench --workspace --bench bombs`
 
+#[path = "../../service/tests/counting/mod.rs"]
+mod counting;
 #[path = "bombs/made.rs"]
 mod made;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use counting::{Counting, Since};
 use downloader::config::Settings;
 use downloader::error::Classified as _;
 use downloader::flow::limits::ByteBudget;
 use downloader::image::Pool;
 
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator unchanged; only numbers are kept.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(held, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    // Pages that nobody has touched cost nothing, and are to be asked for as what they are.
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(held, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<false> = Counting;
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
@@ -84,14 +56,13 @@ async fn all() -> anyhow::Result<()> {
 
 async fn report(pool: &Pool, name: &str, bytes: Vec<u8>) {
     let source = Bytes::from(bytes);
-    let held = HELD.load(Ordering::Relaxed);
-    PEAK.store(held, Ordering::Relaxed);
+    let since = Since::now();
     let began = cpu_time();
     let ended = match pool.thumbnail(source.clone()).await {
         Ok(thumbnail) => format!("{} x {}", thumbnail.width, thumbnail.height),
         Err(error) => error.code().to_string(),
     };
-    let (cpu, peak) = (cpu_time().saturating_sub(began), PEAK.load(Ordering::Relaxed).saturating_sub(held));
+    let (cpu, peak) = (cpu_time().saturating_sub(began), since.peak());
     println!("{name:27} | {:10} | {ended:24} | {:7} | {:10}", source.len(), cpu.as_millis(), peak / 1024);
 }
 

@@ -1,38 +1,18 @@
 //! Claim: making a thumbnail never holds more memory than was reserved for it. A process of its own, since it counts
 //! every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use counting::{Counting, Since};
 use downloader::config::Settings;
 use downloader::flow::limits::ByteBudget;
 use downloader::image::{ImageError, Pool};
 
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator unchanged; only numbers are kept.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::SeqCst) + layout.size();
-        PEAK.fetch_max(held, Ordering::SeqCst);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<false> = Counting;
 
 fn pool(decode_bytes_max: &str, edge: &str) -> Pool {
     let environment = [("DECODE_BYTES_MAX".into(), decode_bytes_max.into()), ("THUMBNAIL_EDGE_PX".into(), edge.into())];
@@ -52,10 +32,9 @@ async fn decoding_holds_no_more_than_was_reserved() {
         // Every prediction is above 1 MiB, so a pool that has no more says what it would reserve.
         let refusal = small.thumbnail(source.clone()).await.expect_err(file);
         let ImageError::MemoryLimit { needed, .. } = refusal else { panic!("{file}: {refusal}") };
-        let before = HELD.load(Ordering::SeqCst);
-        PEAK.store(before, Ordering::SeqCst);
+        let since = Since::now();
         large.thumbnail(source).await.expect(file);
-        let used = PEAK.load(Ordering::SeqCst) - before;
+        let used = since.peak();
         assert!(u64::try_from(used).expect("fits") <= needed, "{file} used {used} of {needed} bytes");
     }
 }

@@ -1,52 +1,20 @@
 //! Claim: whatever an origin sends, a fetch holds what it has reserved and a bounded rest. A process of its own, since it
 //! counts every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use counting::{Counting, Since};
 use downloader::config::Settings;
 use downloader::fetch::Fetcher;
 use downloader::flow::hosts::Hosts;
 use downloader::flow::limits::ByteBudget;
 
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn grown(bytes: usize) {
-    let held = HELD.fetch_add(bytes, Ordering::SeqCst) + bytes;
-    PEAK.fetch_max(held, Ordering::SeqCst);
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged; only numbers are kept.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grown(layout.size());
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    /// In place as far as this counts: what the system copies here, it moves by pages.
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
-        grown(size);
-        // SAFETY: as above.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<true> = Counting;
 
 const MIB: usize = 1 << 20;
 const BYTES_MAX: usize = 8 * MIB;
@@ -98,10 +66,9 @@ async fn a_fetch_holds_what_it_reserved_and_a_bounded_rest() {
         let url = format!("http://{address}/").parse().expect("a URL");
         let (first, again) = (first.to_vec(), again.to_vec());
         let server = std::thread::spawn(move || serve(&listener, &first, &again));
-        let before = HELD.load(Ordering::SeqCst);
-        PEAK.store(before, Ordering::SeqCst);
+        let since = Since::now();
         let fetched = fetcher.fetch(&url).await;
-        let used = PEAK.load(Ordering::SeqCst) - before;
+        let used = since.peak();
         println!("{name:<50} {used:>9} bytes, of which {reserved} reserved");
         assert_eq!(fetched.is_ok(), name.starts_with("an honest"), "{name}: {fetched:?}");
         assert!(used < reserved + REST, "{name}: {used} bytes, where {reserved} were reserved");

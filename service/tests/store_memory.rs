@@ -1,39 +1,19 @@
 //! Claim: putting an object copies none of its bytes, since they were reserved once. A process of its own, since it
 //! counts every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use counting::{Counting, Since};
 use downloader::config::Settings;
 use downloader::store::{Object, Store};
 use downloader::task::Task;
 
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator unchanged; only numbers are kept.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::SeqCst) + layout.size();
-        PEAK.fetch_max(held, Ordering::SeqCst);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<false> = Counting;
 
 /// Takes one put, returns the length of its body.
 fn take_put(listener: &std::net::TcpListener) -> usize {
@@ -75,10 +55,9 @@ async fn a_put_copies_none_of_the_bytes() {
     let key = task.vet().expect("a task").original_key;
     let bytes = Bytes::from(vec![7; LENGTH]);
     let object = Object { bytes: &bytes, sha256: &[0; 32], content_type: "image/png", source_sha256: &[0; 32] };
-    let before = HELD.load(Ordering::SeqCst);
-    PEAK.store(before, Ordering::SeqCst);
+    let since = Since::now();
     store.put(&key, object).await.expect("put");
-    let used = PEAK.load(Ordering::SeqCst) - before;
+    let used = since.peak();
     assert_eq!(server.join().expect("no panic"), LENGTH);
     assert!(used < LENGTH / 8, "{used} bytes beside the {LENGTH} of the object");
 }

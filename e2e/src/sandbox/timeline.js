@@ -187,7 +187,7 @@ function drawCommits(g, lane, y) {
     if (room > textWidth(text) - 8) node(g, "text", { x: at + 7, y: y + 12, class: c.lie ? "lied" : "soft" }, text);
   });
 }
-/** From a writer's first commit to its closing one, or to that of another. */
+/** From a writer's first commit to its closing one, to that of another, or to the writer's end. */
 function owners(commits) {
   const owned = [];
   let now = null;
@@ -195,6 +195,7 @@ function owners(commits) {
     if (now && (c.writer !== now[2] || !c.open)) { now[1] = c.at; now = null; }
     if (!now && c.open && c.writer != null) owned.push(now = [c.at, last, c.writer]);
   }
+  for (const owner of owned) owner[1] = Math.max(owner[0], Math.min(owner[1], data.processes[owner[2]]?.to ?? last));
   return owned;
 }
 function aboutCommit(c) {

@@ -126,7 +126,7 @@ async fn kills_from_outside_condemn_nobody() {
 
 /// As above, for two minutes.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "long mode: takes five minutes"]
+#[ignore = "long mode: takes two minutes and more"]
 async fn kills_from_outside_for_two_minutes_condemn_nobody() {
     killed_from_outside(60).await;
 }
