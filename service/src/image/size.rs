@@ -61,6 +61,7 @@ mod tests {
         assert_eq!(scale(640, 427, 128), Scale::Half);
         assert_eq!(scale(384, 216, 128), Scale::Half, "1.5 times");
         assert_eq!(scale(383, 216, 128), Scale::Full, "1.496 times");
+        assert_eq!(scale(320, 180, 128), Scale::Full);
         assert_eq!(scale(65_500, 1, 128), Scale::Full, "one row has nothing to spare");
     }
 
