@@ -76,6 +76,15 @@ pub async fn run(
     let (mut running, mut exit) = (Dispatch::new(settings.parallel_operations), Exit::Drained);
     let mut failures = Failures::default();
     loop {
+        // Not a function of its own: that would keep its arguments beside what it makes of them.
+        let work = |record: Delivery| {
+            let (pipeline, consumer) = (pipeline.clone(), consumer.clone());
+            async move {
+                if let Some(acked) = pipeline.run_task(&record).await {
+                    consumer.complete(record, acked);
+                }
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -94,7 +103,7 @@ pub async fn run(
                 consumer = start()?;
                 metrics.observe(readings(&consumer));
             }
-            panic = running.run(&consumer, |record| work(pipeline.clone(), consumer.clone(), record)) => {
+            panic = running.run(&consumer, work) => {
                 give_up(&panic);
                 exit = Exit::Failed;
                 break;
@@ -131,12 +140,6 @@ impl Failures {
         self.0.retain(|at| now.duration_since(*at) < FAILURES_WITHIN);
         self.0.push_back(now);
         self.0.len() >= FAILURES_MAX
-    }
-}
-
-async fn work(pipeline: Arc<Pipeline>, consumer: Arc<Consumer>, record: Delivery) {
-    if let Some(acked) = pipeline.run_task(&record).await {
-        consumer.complete(record, acked);
     }
 }
 

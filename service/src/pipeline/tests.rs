@@ -9,7 +9,7 @@ use crate::image::Pool;
 use crate::observe::health::Health;
 
 /// Bytes of the state that the runtime keeps for each task; boxed stages come to it only while they last.
-const TASK_BYTES_MAX: usize = 2_048;
+const TASK_BYTES_MAX: usize = 1_152;
 
 fn pipeline() -> Pipeline {
     let given = [("S3_ACCESS", "who"), ("S3_SECRET", "secret"), ("S3_ENDPOINT", "http://127.0.0.1:9")];

@@ -94,13 +94,11 @@ impl Workshop {
     /// # Cancel safety
     /// Safe: both objects, one or none are stored, each of them whole.
     pub(crate) async fn decide(&self, record: &RecordIdentity, read: Result<Task, RecordError>) -> Decision {
-        let task = match read {
-            Ok(task) => task,
+        let (id, vetted) = match read {
+            // Its texts are those of the vetted one.
+            Ok(task) => (task.correlation_id, task.vet().map(Box::new)),
             Err(error) => return Decision::DeadLetter(error),
         };
-        let (id, vetted) = (task.correlation_id, task.vet());
-        // Its texts are those of the vetted one.
-        drop(task);
         let (outcome, end) = match vetted {
             Ok(vetted) => self.attempts(record, &vetted).await,
             Err(error) => self.give_up(id, 1, &error.into()),
@@ -151,37 +149,52 @@ impl Workshop {
     /// are made from its bytes, whatever the origin serves now.
     async fn attempt(&self, record: &RecordIdentity, task: &VettedTask) -> Result<Picture, Failure> {
         let mut unusable = None;
-        let (source, thumbnail) = loop {
+        loop {
             let fetch = Box::pin(self.fetcher.fetch(&task.url));
             let source = self.staged(Stage::Fetch, spans::fetch_span(&task.url), fetch).await?;
-            let thumbnail = Box::pin(self.thumbnail(&source)).await?;
-            let original = Object {
-                bytes: source.bytes(),
-                sha256: source.sha256(),
-                content_type: thumbnail.source_content_type,
-                source_sha256: source.sha256(),
-            };
-            let key = &task.original_key;
-            let put = || self.store.put_original(key, original, record, unusable.as_ref());
-            match Box::pin(self.put(spans::Object::Original, key, put)).await? {
-                Claim::Stored => break (source, thumbnail),
-                Claim::Replaced => {
-                    self.metrics.original_found("replaced");
-                    break (source, thumbnail);
-                }
-                Claim::Decided(stored) => {
-                    let fetched_sha256 = *source.sha256();
-                    // Its bytes are given back before those of the stored original are reserved.
-                    drop(source);
-                    if let Some(pair) = Box::pin(self.reuse(key, &stored, fetched_sha256, thumbnail)).await? {
-                        self.metrics.original_found("reused");
-                        break pair;
-                    }
+            if let Some(picture) = Box::pin(self.keep(record, task, source, &mut unusable)).await? {
+                return Ok(picture);
+            }
+        }
+    }
+
+    /// What follows the fetch, up to both stored objects. `None`: the origin must be asked once more, since the original that
+    /// is stored is `unusable`.
+    async fn keep(
+        &self,
+        record: &RecordIdentity,
+        task: &VettedTask,
+        source: Source,
+        unusable: &mut Option<Box<Original>>,
+    ) -> Result<Option<Picture>, Failure> {
+        let thumbnail = Box::pin(self.thumbnail(&source)).await?;
+        let original = Object {
+            bytes: source.bytes(),
+            sha256: source.sha256(),
+            content_type: thumbnail.source_content_type,
+            source_sha256: source.sha256(),
+        };
+        let key = &task.original_key;
+        let put = || self.store.put_original(key, original, record, unusable.as_deref());
+        let (source, thumbnail) = match Box::pin(self.put(spans::Object::Original, key, put)).await? {
+            Claim::Stored => (source, thumbnail),
+            Claim::Replaced => {
+                self.metrics.original_found("replaced");
+                (source, thumbnail)
+            }
+            Claim::Decided(stored) => {
+                let fetched_sha256 = *source.sha256();
+                // Its bytes are given back before those of the stored original are reserved.
+                drop(source);
+                let Some(pair) = Box::pin(self.reuse(key, &stored, fetched_sha256, thumbnail)).await? else {
                     // One that was unusable before and is so again in another version has somebody behind it.
-                    if unusable.replace(stored).is_some() {
-                        return Err(StoreError::Contested.into());
-                    }
-                }
+                    return match unusable.replace(Box::new(stored)) {
+                        Some(_) => Err(StoreError::Contested.into()),
+                        None => Ok(None),
+                    };
+                };
+                self.metrics.original_found("reused");
+                pair
             }
         };
         let made = Object {
@@ -192,7 +205,7 @@ impl Workshop {
         };
         let key = &task.thumbnail_key;
         Box::pin(self.put(spans::Object::Thumbnail, key, || self.store.put(key, made))).await?;
-        Ok(picture(&source, &thumbnail))
+        Ok(Some(picture(&source, &thumbnail)))
     }
 
     /// The stored original and its thumbnail, which is `made` if that was made from the same bytes. `None`: it is damaged,
