@@ -9,13 +9,14 @@ mod history;
 mod member;
 mod topic;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use downloader::task::{Outcome, Task};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -145,7 +146,7 @@ pub struct Kafka {
     names: Names,
     producer: FutureProducer,
     /// Asks for the group's offsets; finding the coordinator takes a while, so it is kept.
-    group: Arc<BaseConsumer>,
+    group: Arc<Mutex<Arc<BaseConsumer>>>,
 }
 
 impl Kafka {
@@ -157,7 +158,7 @@ impl Kafka {
         let mut config = common(brokers);
         config.set("enable.idempotence", "true").set("linger.ms", "1").set("message.timeout.ms", "30000");
         let producer = config.create().context("make the test's producer")?;
-        let group = Arc::new(consumer(brokers, &names.group)?);
+        let group = Arc::new(Mutex::new(Arc::new(consumer(brokers, &names.group)?)));
         Ok(Kafka { brokers: brokers.to_owned(), names, producer, group })
     }
 
@@ -257,8 +258,7 @@ impl Kafka {
     /// The topics cannot be found.
     pub async fn follow_with_commits(&self, ledger: &Ledger) -> anyhow::Result<Follower> {
         let ends = eventually("the broker keeps commits", ANSWER_PATIENCE, async || {
-            let kafka = self.clone();
-            blocking(move || history::ends(&kafka)).await.map_err(|error| format!("{error:#}"))
+            self.ask_for_group(history::ends).await.map_err(|error| format!("{error:#}"))
         });
         let (kafka, ledger, ends) = (self.clone(), ledger.clone(), ends.or_error().await?);
         blocking(move || Follower::start(&kafka, ledger, &ends)).await
@@ -278,10 +278,8 @@ impl Kafka {
     /// # Errors
     /// The broker does not answer.
     pub async fn offsets(&self) -> anyhow::Result<Vec<PartitionOffsets>> {
-        let kafka = self.clone();
-        blocking(move || {
-            let consumer = &kafka.group;
-            let mut list = partitions(consumer, &kafka.names.tasks)?;
+        self.ask_for_group(|names, consumer| {
+            let mut list = partitions(consumer, &names.tasks)?;
             list.set_all_offsets(Offset::Invalid).context("ask for committed offsets")?;
             let committed =
                 consumer.committed_offsets(list, ANSWER_PATIENCE).context("read the group's committed offsets")?;
@@ -297,6 +295,38 @@ impl Kafka {
         })
         .await
     }
+
+    /// Asks by the group's client. One that no broker answered is made anew, for it may have lost them all, for good: so the
+    /// clients of librdkafka do when a lone broker that stood still names none for a moment afterwards (its issue 5301).
+    async fn ask_for_group<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Names, &BaseConsumer) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let kafka = self.clone();
+        blocking(move || {
+            let client = kafka.group.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answer = ask(&kafka.names, &client);
+            if answer.as_ref().is_err_and(is_unanswered) {
+                let fresh = Arc::new(consumer(&kafka.brokers, &kafka.names.group)?);
+                *kafka.group.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+            answer
+        })
+        .await
+    }
+}
+
+fn is_unanswered(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<KafkaError>().and_then(KafkaError::rdkafka_error_code);
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::WaitingForCoordinator
+        )
+    )
 }
 
 /// The text of the last header called `name`.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{ANSWER_PATIENCE, Kafka, blocking, partitions};
+use super::{ANSWER_PATIENCE, Kafka, partitions};
 
 /// A group's commit of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +23,10 @@ impl Kafka {
     /// # Errors
     /// The broker does not answer.
     pub async fn commits(&self) -> anyhow::Result<Vec<GroupCommit>> {
-        let kafka = self.clone();
-        blocking(move || {
-            let mut list = partitions(&kafka.group, &kafka.names.tasks)?;
+        self.ask_for_group(|names, client| {
+            let mut list = partitions(client, &names.tasks)?;
             list.set_all_offsets(Offset::Invalid).context("ask for committed offsets")?;
-            let held = kafka.group.committed_offsets(list, ANSWER_PATIENCE).context("read the group's commits")?;
+            let held = client.committed_offsets(list, ANSWER_PATIENCE).context("read the group's commits")?;
             let commits = held.elements().into_iter().filter_map(|element| {
                 let offset = element.offset().to_raw().filter(|offset| *offset >= 0)?;
                 Some(GroupCommit { partition: element.partition(), offset, metadata: element.metadata().to_owned() })
@@ -42,9 +41,7 @@ impl Kafka {
     /// # Errors
     /// The broker refuses.
     pub async fn commit(&self, commit: GroupCommit) -> anyhow::Result<()> {
-        let kafka = self.clone();
-        let list = list_of(&kafka.names.tasks, &commit)?;
-        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")).await
+        self.say_for_group(list_of(&self.names.tasks, &commit)?).await
     }
 
     /// Whether the group has no members: only then does a broker take a commit from outside. This one is of the outcomes, which
@@ -53,9 +50,8 @@ impl Kafka {
     /// # Errors
     /// It has members, or the broker does not answer.
     pub async fn has_no_members(&self) -> anyhow::Result<()> {
-        let (kafka, outside) = (self.clone(), GroupCommit { partition: 0, offset: 0, metadata: String::new() });
-        let list = list_of(&kafka.names.outcomes, &outside)?;
-        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit from outside")).await
+        let outside = GroupCommit { partition: 0, offset: 0, metadata: String::new() };
+        self.say_for_group(list_of(&self.names.outcomes, &outside)?).await
     }
 
     /// As [`Kafka::commit`], several partitions in one request.
@@ -63,11 +59,16 @@ impl Kafka {
     /// # Errors
     /// The broker refuses one of them, or the whole request; see there what it kept.
     pub async fn commit_at_once(&self, commits: &[GroupCommit]) -> anyhow::Result<()> {
-        let (kafka, mut list) = (self.clone(), TopicPartitionList::new());
+        let mut list = TopicPartitionList::new();
         for commit in commits {
-            add(&mut list, &kafka.names.tasks, commit)?;
+            add(&mut list, &self.names.tasks, commit)?;
         }
-        blocking(move || kafka.group.commit(&list, CommitMode::Sync).context("commit for the group")).await
+        self.say_for_group(list).await
+    }
+
+    async fn say_for_group(&self, list: TopicPartitionList) -> anyhow::Result<()> {
+        self.ask_for_group(move |_, client| client.commit(&list, CommitMode::Sync).context("commit for the group"))
+            .await
     }
 }
 

@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use rdkafka::topic_partition_list::Offset;
-
-use super::{
-    ANSWER_PATIENCE, DeadLetter, Kafka, Names, OutcomeRecord, blocking, consumer, detach, history, partitions,
-};
+use super::{ANSWER_PATIENCE, DeadLetter, Kafka, OutcomeRecord, consumer, detach, history, partitions};
 use crate::ledger::{Ledger, Place};
 
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
 
+/// The next offset of each partition that was read so far.
+type Read = Arc<Mutex<BTreeMap<(String, i32), i64>>>;
+
 /// Follows its topics; it ends when dropped.
 pub struct Follower {
-    client: Arc<BaseConsumer>,
-    read: Arc<Mutex<BTreeMap<(String, i32), i64>>>,
+    kafka: Kafka,
+    read: Read,
     partitions: Vec<(String, i32)>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -30,32 +31,27 @@ pub struct Follower {
 
 impl Follower {
     pub(super) fn start(kafka: &Kafka, ledger: Ledger, commits_from: &[(i32, i64)]) -> anyhow::Result<Follower> {
-        // It assigns by hand and commits nothing, so the name of its group only has to differ from the downloader's.
-        let client = consumer(kafka.brokers(), &format!("{}.follower", kafka.names().group))?;
-        let mut list = partitions(&client, &kafka.names().outcomes)?;
-        for element in partitions(&client, &kafka.names().dead)?.elements() {
-            list.add_partition_offset(element.topic(), element.partition(), element.offset())
-                .context("list partitions")?;
+        let client = client(kafka)?;
+        let mut followed = Vec::new();
+        for topic in [&kafka.names().outcomes, &kafka.names().dead] {
+            followed
+                .extend(partitions(&client, topic)?.elements().iter().map(|found| (topic.clone(), found.partition())));
         }
-        let mut read = BTreeMap::new();
-        for (partition, next) in commits_from {
-            list.add_partition_offset(history::TOPIC, *partition, Offset::Offset(*next)).context("list partitions")?;
-            read.insert((history::TOPIC.to_owned(), *partition), *next);
-        }
-        client.assign(&list).context("follow outcomes, dead letters and commits")?;
-        let partitions =
-            list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-        let (client, read, stop) = (Arc::new(client), Arc::new(Mutex::new(read)), Arc::new(AtomicBool::new(false)));
+        let commits = commits_from.iter().map(|(partition, next)| ((history::TOPIC.to_owned(), *partition), *next));
+        let read: BTreeMap<_, _> = commits.collect();
+        followed.extend(read.keys().cloned());
+        let (read, stop) = (Arc::new(Mutex::new(read)), Arc::new(AtomicBool::new(false)));
         let reading = Reading {
-            client: client.clone(),
+            kafka: kafka.clone(),
             read: Arc::clone(&read),
+            partitions: followed.clone(),
             stop: stop.clone(),
-            names: kafka.names().clone(),
             ledger,
         };
-        let thread = std::thread::Builder::new().name("follower".into()).spawn(move || reading.run());
+        reading.assign(&client)?;
+        let thread = std::thread::Builder::new().name("follower".into()).spawn(move || reading.run(client));
         let thread = Some(thread.context("start the follower's thread")?);
-        Ok(Follower { client, read, partitions, stop, thread })
+        Ok(Follower { kafka: kafka.clone(), read, partitions: followed, stop, thread })
     }
 
     /// Whether everything that the broker held when this was called has reached the ledger; if not, what is missing.
@@ -63,8 +59,8 @@ impl Follower {
     /// # Errors
     /// The broker does not answer, or records are still unread.
     pub async fn caught_up(&self) -> anyhow::Result<()> {
-        let (client, partitions) = (self.client.clone(), self.partitions.clone());
-        let ends = blocking(move || {
+        let partitions = self.partitions.clone();
+        let ends = self.kafka.ask_for_group(move |_, client| {
             let end = |(topic, partition): (String, i32)| {
                 let (_, high) = client.fetch_watermarks(&topic, partition, ANSWER_PATIENCE)?;
                 Ok(((topic, partition), high))
@@ -89,24 +85,57 @@ impl Drop for Follower {
     }
 }
 
+/// It assigns by hand and commits nothing, so the name of its group only has to differ from the downloader's.
+fn client(kafka: &Kafka) -> anyhow::Result<BaseConsumer> {
+    consumer(kafka.brokers(), &format!("{}.follower", kafka.names().group))
+}
+
 struct Reading {
-    client: Arc<BaseConsumer>,
-    read: Arc<Mutex<BTreeMap<(String, i32), i64>>>,
+    kafka: Kafka,
+    read: Read,
+    partitions: Vec<(String, i32)>,
     stop: Arc<AtomicBool>,
-    names: Names,
     ledger: Ledger,
 }
 
 impl Reading {
-    fn run(self) {
+    fn run(self, mut client: BaseConsumer) {
         while !self.stop.load(Ordering::Relaxed) {
-            // Errors are a broker that is away; records come when it is back.
-            if let Some(Ok(record)) = self.client.poll(POLL_PATIENCE) {
-                self.take(&record);
-                let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-                read.insert((record.topic().to_owned(), record.partition()), record.offset() + 1);
+            match client.poll(POLL_PATIENCE) {
+                Some(Ok(record)) => {
+                    self.take(&record);
+                    let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+                    read.insert((record.topic().to_owned(), record.partition()), record.offset() + 1);
+                }
+                // It may never look for a broker again (librdkafka's issue 5301).
+                Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                    if let Ok(fresh) = self.anew() {
+                        let old = std::mem::replace(&mut client, fresh);
+                        // Its end may wait for the broker.
+                        std::thread::spawn(move || drop(old));
+                    }
+                }
+                // A broker that is away; records come when it is back.
+                Some(Err(_)) | None => {}
             }
         }
+    }
+
+    fn anew(&self) -> anyhow::Result<BaseConsumer> {
+        let client = client(&self.kafka)?;
+        self.assign(&client)?;
+        Ok(client)
+    }
+
+    /// Lets `client` go on where reading stands.
+    fn assign(&self, client: &BaseConsumer) -> anyhow::Result<()> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = TopicPartitionList::new();
+        for place in &self.partitions {
+            let next = read.get(place).map_or(Offset::Beginning, |next| Offset::Offset(*next));
+            list.add_partition_offset(&place.0, place.1, next).context("list partitions")?;
+        }
+        client.assign(&list).context("follow outcomes, dead letters and commits")
     }
 
     fn take(&self, record: &BorrowedMessage<'_>) {
@@ -114,13 +143,13 @@ impl Reading {
             (Place { partition: record.partition(), offset: record.offset() }, record.timestamp().to_millis());
         if record.topic() == history::TOPIC {
             let key = record.key().unwrap_or_default();
-            return match history::read(&self.names, key, record.payload(), at_ms.unwrap_or_default()) {
+            return match history::read(self.kafka.names(), key, record.payload(), at_ms.unwrap_or_default()) {
                 Ok(commit) => commit.into_iter().for_each(|commit| self.ledger.saw_commit(commit)),
                 Err(error) => self.ledger.saw_stray(format!("the commit at {place} cannot be read: {error:#}")),
             };
         }
         let (key, headers) = (record.key().map(<[u8]>::to_vec), detach(record.headers()));
-        if record.topic() != self.names.outcomes {
+        if record.topic() != self.kafka.names().outcomes {
             let payload = record.payload().map(<[u8]>::to_vec);
             return self.ledger.saw_dead_letter(DeadLetter { payload, key, headers, place, at_ms });
         }

@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, bail, ensure};
 use downloader::progress::{Distrust, LogId, Note, Place as CommitPlace};
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::{ANSWER_PATIENCE, Kafka, Names, partitions};
+use super::{ANSWER_PATIENCE, Names, partitions};
 
 /// Kafka's own topic of commits.
 pub(super) const TOPIC: &str = "__consumer_offsets";
@@ -99,9 +99,8 @@ pub(super) fn read(
 ///
 /// # Errors
 /// The broker does not answer, or has not made the topic yet: it does when a group is first asked for.
-pub(super) fn ends(kafka: &Kafka) -> anyhow::Result<Vec<(i32, i64)>> {
-    let client = &kafka.group;
-    client.committed_offsets(partitions(client, &kafka.names.tasks)?, ANSWER_PATIENCE).context("ask for the group")?;
+pub(super) fn ends(names: &Names, client: &BaseConsumer) -> anyhow::Result<Vec<(i32, i64)>> {
+    client.committed_offsets(partitions(client, &names.tasks)?, ANSWER_PATIENCE).context("ask for the group")?;
     let end = |partition| Ok((partition, client.fetch_watermarks(TOPIC, partition, ANSWER_PATIENCE)?.1));
     partitions(client, TOPIC)?.elements().iter().map(|element| end(element.partition())).collect()
 }

@@ -124,16 +124,16 @@ async fn make(kafka: &Kafka, topics: &[NewTopic<'_>]) -> anyhow::Result<()> {
 }
 
 /// Returns once the broker has led all partitions of the topic of tasks for [`STEADY`]. One that stood still for long is given
-/// up for a moment after it goes on, and a producer that asks just then may never look for a leader again (librdkafka's issue
-/// 5430).
+/// up for a moment after it goes on, and a client that asks just then may never look for a leader again, or for a broker
+/// (librdkafka's issues 5430 and 5301): so each asks once.
 ///
 /// # Errors
 /// It doesn't.
 pub(super) async fn led_for_good(kafka: &Kafka, partitions: i32) -> anyhow::Result<()> {
-    let (admin, topic) = (admin(kafka)?, &kafka.names().tasks);
+    let topic = &kafka.names().tasks;
     let mut since = None;
     let steady = eventually(format!("topic {topic} is led for good"), PATIENCE, async || {
-        let found = led(&admin, topic).await;
+        let found = led(&admin(kafka).map_err(|error| format!("{error:#}"))?, topic).await;
         if found != Ok(partitions) {
             since = None;
             return Err(format!("{found:?} of {partitions} partitions are led"));

@@ -1,7 +1,7 @@
 //! The one consumer of the process: a poll thread that never stops polling, whatever waits behind it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -80,6 +80,7 @@ impl Consumer {
             metrics: metrics.clone(),
             topic: topic.clone(),
             broker_up: Mutex::new(None),
+            without_brokers: AtomicU32::new(0),
         };
         let client: BaseConsumer<Callbacks> = super::client::consumer(settings)
             .create_with_context(callbacks)
@@ -243,6 +244,9 @@ impl Poller {
             while let Some((partition, records)) = received.pop_first() {
                 self.metrics.records_received(partition, records);
             }
+            if self.client.context().is_stranded() {
+                return self.fail("it has lost every broker and looks for none".to_owned());
+            }
             self.relieve();
         }
     }
@@ -284,10 +288,7 @@ impl Poller {
     /// Says what went wrong; true: for good.
     fn fails(&self, error: &KafkaError, logged: &mut VecDeque<(String, Instant)>) -> bool {
         if let Some((code, reason)) = self.client.client().fatal_error() {
-            error!(?code, reason, "the Kafka client failed for good");
-            // Whatever it still holds is no longer known to be ours (I7).
-            self.intake.lost(&self.intake.partitions());
-            let _ = self.failure.send(Some(format!("{code:?}: {reason}")));
+            self.fail(format!("{code:?}: {reason}"));
             return true;
         }
         let code = error.rdkafka_error_code();
@@ -302,5 +303,12 @@ impl Poller {
             logged.push_back((message, Instant::now()));
         }
         false
+    }
+
+    fn fail(&self, cause: String) {
+        error!(cause, "the Kafka client failed for good");
+        // Whatever it still holds is no longer known to be ours (I7).
+        self.intake.lost(&self.intake.partitions());
+        let _ = self.failure.send(Some(cause));
     }
 }

@@ -1,5 +1,6 @@
 //! The client's callbacks: partitions come and go, the broker's statistics arrive. They run on the poll thread.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::observe::metrics::Metrics;
 
 /// How long a revocation waits for the closing commit; the group waits meanwhile.
 const CLOSING_COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+/// Statistics in a row without any broker that show a client to have lost them all: one that begins anew has some at once.
+const STRANDED_AFTER: u32 = 2;
 
 /// What the callbacks need.
 pub(super) struct Callbacks {
@@ -29,6 +32,8 @@ pub(super) struct Callbacks {
     pub(super) topic: String,
     /// What was last said of the broker.
     pub(super) broker_up: Mutex<Option<bool>>,
+    /// Statistics in a row that named no broker.
+    pub(super) without_brokers: AtomicU32,
 }
 
 impl Callbacks {
@@ -38,6 +43,18 @@ impl Callbacks {
             self.health.dependency(Dependency::Kafka, state);
         }
     }
+
+    /// Whether the client has no broker left and looks for none. It forgets those that the cluster does not name; a lone broker
+    /// that stood still names none for a moment afterwards, and then the client, which should begin anew with those of its
+    /// settings, may never do so (librdkafka's issue 5301).
+    pub(super) fn is_stranded(&self) -> bool {
+        self.without_brokers.load(Ordering::Relaxed) >= STRANDED_AFTER
+    }
+}
+
+/// Whether the client has a broker that it can ask, be it up or down.
+fn knows_a_broker(statistics: &Statistics) -> bool {
+    statistics.brokers.values().any(|broker| matches!(broker.source.as_str(), "configured" | "learned"))
 }
 
 fn partitions(list: &TopicPartitionList) -> Vec<i32> {
@@ -50,6 +67,11 @@ impl ClientContext for Callbacks {
         self.health.unleased(sizes.unleased);
         self.health.unclean_ends(sizes.strikes);
         self.broker_is_up(statistics.brokers.values().any(|broker| broker.state == "UP"));
+        if knows_a_broker(&statistics) {
+            self.without_brokers.store(0, Ordering::Relaxed);
+        } else {
+            self.without_brokers.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(topic) = statistics.topics.get(&self.topic) {
             let known =
                 topic.partitions.values().filter(|partition| partition.hi_offset >= 0 && partition.lo_offset >= 0);
@@ -113,6 +135,22 @@ impl ConsumerContext for Callbacks {
             self.health.joined(true);
             // An assignment is a broker's answer.
             self.broker_is_up(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_has_only_logical_brokers_has_none() {
+        let mut statistics = Statistics::default();
+        for (source, known) in [("internal", false), ("logical", false), ("learned", true)] {
+            let broker =
+                rdkafka::statistics::Broker { source: source.into(), state: "DOWN".into(), ..Default::default() };
+            statistics.brokers.insert(source.into(), broker);
+            assert_eq!(knows_a_broker(&statistics), known, "{source}");
         }
     }
 }
