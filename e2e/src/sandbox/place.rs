@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 /// Tests at once, unless [`at_once`] says otherwise: two processors run so many well.
-const DEFAULT: usize = 2;
+const DEFAULT: usize = 4;
 
 static PLACES: OnceLock<Semaphore> = OnceLock::new();
 

@@ -1,6 +1,7 @@
 //! The ring without containers: the real downloader, mostly as a child process, on librdkafka's mock cluster, an S3
 //! server and an origin in this process. What needs no container is tested here, within seconds.
 
+mod abrupt_end;
 mod bad_input;
 mod consumer;
 mod delivery;

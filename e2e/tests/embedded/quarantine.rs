@@ -1,6 +1,4 @@
-//! A record that kills every process that works on it, and kills that no record is to blame for.
-
-use std::time::Duration;
+//! A record that kills every process that works on it.
 
 use downloader::task::Task;
 use e2e::embedded::Child;
@@ -8,9 +6,8 @@ use e2e::expect::{PATIENCE, eventually};
 use e2e::fixtures;
 use e2e::kafka::Headers;
 use e2e::ledger::{Expected, Verdict};
-use e2e::origin::Fault;
 
-use crate::{World, downloader, ok, produce, world};
+use crate::{World, downloader, produce, world};
 
 /// More than an honest picture needs, and enough for a child's own limit to be the lower one.
 const MEMORY_MAX: u64 = 1 << 30;
@@ -82,51 +79,4 @@ async fn what_kills_two_processes_is_condemned_and_nothing_else() {
     assert_eq!(verdict.errors.len(), 1, "{verdict}");
     child.terminate().unwrap();
     assert_eq!(child.ended().await.unwrap().code(), Some(0), "{}", child.log_tail());
-}
-
-/// Kills the downloader from outside every two seconds for so long, while each task takes four.
-async fn killed_from_outside(kills: usize) {
-    let world = world().await;
-    for id in 1..31 {
-        let path = format!("/n/{id}/grey.jpg");
-        let bytes = world.origin.body(&path).unwrap().len();
-        let every = Duration::from_secs(4) / 4;
-        let url = world.origin.fault(&path, Fault::Drip { piece: bytes.div_ceil(4), every });
-        world.produce(id, url, ok(&world, &path)).await.unwrap();
-    }
-    // All of them at once, or the last downloader would need many times four seconds.
-    let at_once = [("FETCH_PER_HOST_MAX", "32")];
-    for _ in 0..kills {
-        let mut child = downloader(&world, &at_once);
-        child.limit_memory(MEMORY_MAX).unwrap();
-        let age = std::time::Instant::now();
-        eventually("two seconds of life", PATIENCE, async || match age.elapsed() {
-            lived if lived >= Duration::from_secs(2) => Ok(()),
-            lived => Err(format!("{lived:?}")),
-        })
-        .await;
-        assert!(child.has_ended().is_none(), "it ended by itself\n{}", child.log_tail());
-        child.kill().await.unwrap();
-    }
-    let child = downloader(&world, &at_once);
-    eventually("every record is finished", 20 * PATIENCE, async || world.ledger.settled())
-        .evidence("downloader", || async { child.log_tail() })
-        .await;
-    let verdict = world.verdict(Some(Verdict::rerun_bound(256, kills))).await.unwrap();
-    verdict.assert_green();
-    assert_eq!((verdict.ok, verdict.errors.len()), (30, 0), "{verdict}");
-}
-
-/// Claim: kills from outside condemn nobody. Fault: SIGKILL every two seconds, tasks take four. Verdict: once it stops,
-/// everything settles, and everything is `Ok`.
-#[tokio::test(flavor = "multi_thread")]
-async fn kills_from_outside_condemn_nobody() {
-    killed_from_outside(8).await;
-}
-
-/// As above, for two minutes.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "long mode: takes two minutes and more"]
-async fn kills_from_outside_for_two_minutes_condemn_nobody() {
-    killed_from_outside(60).await;
 }

@@ -178,7 +178,7 @@ metrics! {
     STRIKES = Gauge "downloader.strikes" "{end}"
         [] "Unclean ends in a row over the same records, the most of any partition; from 2 on they run in child processes.";
     CLIENT_REBUILDS = Counter "downloader.kafka.client.rebuilds" "{rebuild}"
-        [label::KIND] "Times Kafka clients were made again: both have failed, or the producer left something undelivered.";
+        [label::KIND] "Times Kafka clients were made again: both, since one failed or lost every broker, or the producer, since it left something undelivered.";
     SOURCE_HELD = Gauge "downloader.source.held" "By" [] "Bytes of images held at once.";
     DECODE_HELD = Gauge "downloader.decode.held" "By" [] "Bytes reserved for decoders at once.";
 }
