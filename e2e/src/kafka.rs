@@ -339,8 +339,6 @@ fn consumer(brokers: &str, group: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = common(brokers);
     config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
     config.set("fetch.queue.backoff.ms", "20").set("allow.auto.create.topics", "false");
-    // Whatever else is asked on a connection waits behind a fetch.
-    config.set("fetch.wait.max.ms", "20");
     config.create().context("make the test's consumer")
 }
 

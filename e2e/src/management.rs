@@ -82,6 +82,8 @@ impl Management {
             ("BLOCKED_DOMAINS", "blocked.example".to_owned()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", sandbox.traces().endpoint()),
             ("OTEL_SERVICE_NAME", "management".to_owned()),
+            // It lives for seconds: less than the better compiler needs to pay.
+            ("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1".to_owned()),
         ];
         let spec = Spec {
             name: sandbox.container_name("management"),
