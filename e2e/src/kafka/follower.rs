@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,6 +16,8 @@ use super::{ANSWER_PATIENCE, DeadLetter, Kafka, OutcomeRecord, consumer, detach,
 use crate::ledger::{Ledger, Place};
 
 const POLL_PATIENCE: Duration = Duration::from_millis(50);
+/// A client is replaced at most this often: while the broker is away a new one hears at once that all are down.
+const RENEWED_EVERY: Duration = Duration::from_secs(2);
 
 /// The next offset of each partition that was read so far.
 type Read = Arc<Mutex<BTreeMap<(String, i32), i64>>>;
@@ -100,6 +102,7 @@ struct Reading {
 
 impl Reading {
     fn run(self, mut client: BaseConsumer) {
+        let (mut since, mut lost) = (Instant::now(), false);
         while !self.stop.load(Ordering::Relaxed) {
             match client.poll(POLL_PATIENCE) {
                 Some(Ok(record)) => {
@@ -107,16 +110,19 @@ impl Reading {
                     let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
                     read.insert((record.topic().to_owned(), record.partition()), record.offset() + 1);
                 }
-                // It may never look for a broker again (librdkafka's issue 5301).
-                Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) => {
-                    if let Ok(fresh) = self.anew() {
-                        let old = std::mem::replace(&mut client, fresh);
-                        // Its end may wait for the broker.
-                        std::thread::spawn(move || drop(old));
-                    }
-                }
-                // A broker that is away; records come when it is back.
-                Some(Err(_)) | None => {}
+                // A broker that is away; records come when it is back. But if it was the last, the client may never look for one
+                // again (librdkafka's issue 5301).
+                Some(Err(error)) => lost |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown),
+                None => {}
+            }
+            if lost
+                && since.elapsed() >= RENEWED_EVERY
+                && let Ok(fresh) = self.anew()
+            {
+                let old = std::mem::replace(&mut client, fresh);
+                // Its end may wait for the broker.
+                std::thread::spawn(move || drop(old));
+                (since, lost) = (Instant::now(), false);
             }
         }
     }

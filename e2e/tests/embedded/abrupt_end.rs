@@ -1,4 +1,4 @@
-//! SIGKILL from outside, and what the next process finds.
+//! SIGKILL from outside, and what the next process finds. The ring's longest test is here, and begins first: by its name.
 
 use std::time::Duration;
 
@@ -6,10 +6,7 @@ use e2e::expect::{PATIENCE, eventually};
 use e2e::ledger::{Subject, Verdict};
 use e2e::origin::Fault;
 
-use crate::{downloader, ok, produce, world};
-
-/// More than an honest picture needs, and enough for a child's own limit to be the lower one.
-const MEMORY_MAX: u64 = 1 << 30;
+use crate::{MEMORY_MAX, downloader, ok, produce, world};
 
 /// Claim: SIGKILL in the middle of a fetch loses nothing. Fault: the origin holds the answer open, before it begins and
 /// in its body, so the kill lands there by construction. Verdict: the heir finishes everything; the held tasks are

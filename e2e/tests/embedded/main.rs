@@ -22,6 +22,9 @@ use e2e::expect::{PATIENCE, eventually};
 use e2e::ledger::{Expected, Source};
 use tempfile::TempDir;
 
+/// More than an honest picture needs, and enough for a child's own limit to be the lower one.
+const MEMORY_MAX: u64 = 1 << 30;
+
 /// A stack of one test's own.
 struct World {
     stack: Stack,

@@ -7,10 +7,8 @@ use e2e::fixtures;
 use e2e::kafka::Headers;
 use e2e::ledger::{Expected, Verdict};
 
-use crate::{World, downloader, produce, world};
+use crate::{MEMORY_MAX, World, downloader, produce, world};
 
-/// More than an honest picture needs, and enough for a child's own limit to be the lower one.
-const MEMORY_MAX: u64 = 1 << 30;
 /// An owner that finds this many unclean ends works carefully.
 const DEATHS_MAX: usize = 2;
 
